@@ -1,0 +1,7 @@
+"""Lading ships datasets: a release as doit tasks, verified everywhere before anything public switches.
+
+The rooms and the arrows between them stand in docs/architecture.md.
+This module holds the version and never imports a room.
+"""
+
+__version__ = "0.1.0"

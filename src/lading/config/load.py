@@ -1,0 +1,100 @@
+"""Find a configuration file and make a model of it."""
+
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from lading.config.models import Config
+from lading.config.problems import render_problems
+from lading.config.rules import find_conflicts
+from lading.errors import ConfigError
+
+CONFIG_NAME = "lading.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """A configuration and where it was found."""
+
+    config: Config
+    """The model."""
+    path: Path
+    """The file, absolute."""
+
+    @property
+    def base(self) -> Path:
+        """The folder that relative paths of the configuration start from."""
+        return self.path.parent
+
+
+def load_config(folder: Path, name: str = "") -> LoadedConfig:
+    """Load ``name``, else ``lading.toml``, else ``[tool.lading]`` of ``pyproject.toml``.
+
+    Args:
+        folder: where to look.
+        name: path of a file that the person named (``config=``), relative to ``folder``.
+
+    Raises:
+        ConfigError: no file, not TOML, or a file with problems: all of them at once.
+    """
+    path = _find(folder, name)
+    table = _read(path)
+    if path.name == "pyproject.toml":
+        table = table.get("tool", {}).get("lading", {})
+    return LoadedConfig(parse_config(table, path.name), path.resolve())
+
+
+def parse_config(table: dict[str, Any], file_name: str) -> Config:
+    """Make a model of a parsed TOML table.
+
+    Raises:
+        ConfigError: with one line a problem, each beginning with ``file_name``.
+    """
+    if not table:
+        raise ConfigError(
+            [f"{file_name}: expected [project], [source], [destinations] and [channels], got none"],
+            hint="`lading init` writes a commented example",
+        )
+    try:
+        # JSON in strict mode: lists become tuples, and "2" is not a number
+        config = Config.model_validate_json(json.dumps(table, default=str), strict=True)
+    except ValidationError as error:
+        problems = render_problems(error, Config)
+    else:
+        problems = find_conflicts(config)
+        if not problems:
+            return config
+    raise ConfigError([f"{file_name}: {problem}" for problem in problems])
+
+
+def _find(folder: Path, name: str) -> Path:
+    if name:
+        path = folder / name
+        if not path.is_file():
+            raise ConfigError([f"config={name}: expected a TOML file, found none at {path}"])
+        return path
+    path = folder / CONFIG_NAME
+    if path.is_file():
+        return path
+    pyproject = folder / "pyproject.toml"
+    if pyproject.is_file() and "lading" in _read(pyproject).get("tool", {}):
+        return pyproject
+    raise ConfigError(
+        [f"{CONFIG_NAME}: expected in {folder}, found neither it nor [tool.lading]"],
+        hint="`lading init` writes a commented example",
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path.name}: expected UTF-8 text, got {error.reason}"]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{path.name}: expected TOML, got {error}"]) from error
+    except OSError as error:
+        raise ConfigError([f"{path.name}: expected a readable file, got {error.strerror}"]) from error

@@ -1,0 +1,236 @@
+"""The configuration as frozen models: what a lading.toml may say, and nothing more.
+
+Every field has one line that says what it means; the JSON Schema for editors is made
+from these lines (``python -m lading.config.schema``).
+"""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+PLACEHOLDERS = ("{tag}", "{channel}")
+RESERVED_PREFIXES = ("staging", ".lading")
+
+
+def _expected(what: str) -> PydanticCustomError:
+    return PydanticCustomError("expected", "{what}", {"what": what})
+
+
+def _slug(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", value):
+        raise _expected("a name of small letters, digits, '-' and '_'")
+    return value
+
+
+def _destination_name(value: str) -> str:
+    # no '-': `upload:gcs-nightly` must be read in one way only
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", value):
+        raise _expected("a name of small letters, digits and '_' that starts with a letter")
+    return value
+
+
+def _prefix(value: str) -> str:
+    plain = value
+    for placeholder in PLACEHOLDERS:
+        plain = plain.replace(placeholder, "x")
+    segments = plain.split("/")
+    if not re.fullmatch(r"[\w.+/-]+", plain) or any(s in {"", ".", ".."} for s in segments):
+        raise _expected("a relative key prefix such as 'nightly' or '{tag}'")
+    if segments[0] in RESERVED_PREFIXES:
+        raise _expected(f"a prefix outside {' and '.join(RESERVED_PREFIXES)}, which Lading keeps")
+    return value
+
+
+def _regex(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise _expected(f"a regular expression ({error})") from error
+    return value
+
+
+def _pattern(value: str) -> str:
+    if not value.strip() or "\n" in value:
+        raise _expected("a pattern as in .gitignore, such as '*.log' or '/parquet/*.parquet'")
+    return value
+
+
+def _key_template(value: str) -> str:
+    plain = re.sub(r"\{(path|name|stem|folder)\}", "x", value)
+    if re.search(r"[{}]", plain) or plain.startswith("/") or ".." in plain.split("/"):
+        raise _expected("a relative key that may use {path}, {name}, {stem}, {folder}")
+    return value
+
+
+def _url(value: str) -> str:
+    scheme = re.match(r"([a-z][a-z0-9+.-]*)://", value)
+    if not value or (":" in value and not scheme) or "?" in value or "@" in value.split("/")[-1]:
+        raise _expected("a path or a URL such as 'build/gcs', 'gs://bucket' or 's3://bucket/root'")
+    return value
+
+
+Slug = Annotated[str, AfterValidator(_slug)]
+DestinationName = Annotated[str, AfterValidator(_destination_name)]
+Prefix = Annotated[str, AfterValidator(_prefix)]
+Regex = Annotated[str, AfterValidator(_regex)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+KeyTemplate = Annotated[str, AfterValidator(_key_template)]
+Url = Annotated[str, AfterValidator(_url)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Project(_Model):
+    """Who releases."""
+
+    name: Slug = Field(description="Short name of the project; stands in every manifest.")
+    title: str = Field(default="", description="Name of the project for people.")
+    repository: str = Field(
+        default=".",
+        description="Path of the git repository that the tags belong to, from this file's folder.",
+    )
+
+
+class Source(_Model):
+    """Where a build stands and what makes it whole."""
+
+    url: Url = Field(
+        description="Path or URL of the build's folder; may use {tag} and {channel}."
+        " A path is read in place, a URL is downloaded by `doit fetch`."
+    )
+    success_marker: str = Field(
+        default="success",
+        description="File that the build writes last; a build without it is refused."
+        " Empty: no marker is asked for.",
+    )
+    expected: tuple[Pattern, ...] = Field(
+        default=(), description="Patterns of which each must match at least one file of the build."
+    )
+
+
+class SqliteRule(_Model):
+    """How SQLite databases are packed."""
+
+    match: tuple[Pattern, ...] = Field(
+        default=("*.sqlite",), description="Patterns of the files that are SQLite databases."
+    )
+    integrity: Literal["quick_check", "integrity_check", "none"] = Field(
+        default="quick_check", description="How deep SQLite itself looks at each database."
+    )
+    level: int = Field(default=6, ge=1, le=9, description="DEFLATE level, 1 (fast) to 9 (small).")
+    keep_original: bool = Field(
+        default=False, description="Ship the database as it is too, beside its zip."
+    )
+
+
+class BundleRule(_Model):
+    """Folders of files that ship as one stored zip each."""
+
+    folder: str = Field(description="Folder in the build; `*` stands for any name at its place.")
+    name: str = Field(
+        default="{folder}", description="Name of the zip without .zip; may use {folder}."
+    )
+    files: tuple[Pattern, ...] = Field(
+        default=("*.parquet",), description="Patterns of the data files in the folder."
+    )
+    descriptor: str = Field(
+        default="*datapackage.json",
+        description="Name pattern of the one file that describes them; empty: none is asked for.",
+    )
+    keep_members: bool = Field(default=True, description="Ship the files themselves as well.")
+
+
+class Prepare(_Model):
+    """What is made out of the build before it ships."""
+
+    sqlite: SqliteRule = Field(default=SqliteRule(), description="How databases are packed.")
+    bundles: tuple[BundleRule, ...] = Field(default=(), description="Folders that become a zip.")
+
+
+class Layout(_Model):
+    """Which file becomes which public key. No file of the build is moved."""
+
+    leave_out: tuple[Pattern, ...] = Field(
+        default=("*.log",), description="Patterns of files that never ship, as in .gitignore."
+    )
+    keys: dict[Pattern, KeyTemplate] = Field(
+        default={},
+        description="Pattern to key: the first that matches names the file's key"
+        " ({path}, {name}, {stem}, {folder}); where none does, the key is the path.",
+    )
+
+
+class Destination(_Model):
+    """One cloud, or one folder that stands for it."""
+
+    url: Url = Field(description="Root of the public objects: a path, or a URL such as gs://b.")
+    depot: Url | None = Field(
+        default=None, description="Root of the depot where that is another place than `url`."
+    )
+
+
+class Zenodo(_Model):
+    """A deposit of the release at Zenodo."""
+
+    env: Literal["sandbox", "production"] = Field(description="Which Zenodo.")
+    publish: bool = Field(
+        default=False, description="Publish at once; else a draft is left for a person."
+    )
+    ignore: Regex = Field(
+        default="", description="Regular expression, searched in keys that are not deposited."
+    )
+
+
+class CloudRun(_Model):
+    """A Cloud Run service that reads the release."""
+
+    service: Slug = Field(description="Name of the service.")
+    image: str = Field(description="Image to run.")
+    region: str = Field(description="Region of the service.")
+
+
+class Channel(_Model):
+    """One series of releases, such as nightly or stable."""
+
+    tag: Regex = Field(description="Regular expression that the whole git tag must match.")
+    prefixes: tuple[Prefix, ...] = Field(
+        min_length=1, description="Public prefixes that a release switches; may use {tag}."
+    )
+    immutable: tuple[Prefix, ...] = Field(
+        default=(), description="Those of the prefixes that are never rewritten."
+    )
+    hold: tuple[Prefix, ...] = Field(
+        default=(), description="Those of the prefixes whose objects get a temporary hold."
+    )
+    destinations: tuple[str, ...] = Field(
+        default=(), description="Names of the destinations it ships to; empty: all of them."
+    )
+    branch: str = Field(default="", description="Git branch that is moved to the tag; empty: none.")
+    zenodo: Zenodo | None = Field(default=None, description="Deposit at Zenodo.")
+    cloud_run: tuple[CloudRun, ...] = Field(default=(), description="Services to update.")
+
+
+class Config(_Model):
+    """A whole lading.toml."""
+
+    project: Project = Field(description="Who releases.")
+    source: Source = Field(description="Where a build stands.")
+    prepare: Prepare = Field(default=Prepare(), description="What is made out of the build.")
+    layout: Layout = Field(default=Layout(), description="Which file becomes which key.")
+    destinations: dict[DestinationName, Destination] = Field(
+        min_length=1, description="Where releases go."
+    )
+    channels: dict[Slug, Channel] = Field(min_length=1, description="Series of releases.")
+    keep: int = Field(
+        default=2, ge=1, description="Releases of a prefix that stay in the depot for rollback."
+    )
+    work: str = Field(
+        default="build", description="Folder for archives, receipts and state, from this file's."
+    )
+    variables: tuple[str, ...] = Field(
+        default=(), description="Names of command-line variables that your own tasks read."
+    )

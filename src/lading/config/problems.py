@@ -1,0 +1,114 @@
+"""What is wrong with a configuration, in lines that a person can act on.
+
+A line reads ``lading.toml: channels.nightly.prefixes[1]: expected ..., got ...``.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+_EXPECTED = {
+    "missing": "a value",
+    "string_type": "a string",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+}
+
+
+def render_place(location: Sequence[str | int]) -> str:
+    """Write a location as people do: ``channels.nightly.prefixes[1]``."""
+    place = ""
+    for part in location:
+        if isinstance(part, int):
+            place += f"[{part}]"
+        elif part != "[key]":
+            place += f".{part}" if place else part
+    return place
+
+
+def render_value(value: object) -> str:
+    """Show what was found, in the words of TOML and never longer than a line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return f"a table of {len(value)}"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004  a line of 80 columns
+
+
+def render_problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """Turn pydantic's errors into lines ``place: expected ..., got ...``, one a problem."""
+    return [_render_problem(detail, model) for detail in error.errors(include_url=False)]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return `` (did you mean 'x'?)`` for the nearest known name, or an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _render_problem(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    location, kind, context = detail["loc"], detail["type"], detail.get("ctx", {})
+    place = render_place(location)
+    if kind == "extra_forbidden":
+        known = _fields_at(model, location[:-1])
+        listed = ", ".join(sorted(known))
+        return f"{place}: expected one of {listed}, got {location[-1]!r}" + nearest(
+            str(location[-1]), known
+        )
+    if kind == "missing":
+        return f"{place}: expected a value, got nothing"
+    return f"{place}: expected {_expectation(kind, detail, context)}, got {_found(detail)}"
+
+
+def _expectation(kind: str, detail: ErrorDetails, context: Mapping[str, Any]) -> str:
+    if kind == "expected":
+        return str(context["what"])
+    if kind == "literal_error":
+        return str(context["expected"])
+    if kind in {"greater_than_equal", "less_than_equal"}:
+        word = "at least" if kind == "greater_than_equal" else "at most"
+        return f"a number of {word} {context.get('ge', context.get('le'))}"
+    if kind == "too_short":
+        return f"at least {context['min_length']} entry"
+    return _EXPECTED.get(kind, detail["msg"].lower())
+
+
+def _found(detail: ErrorDetails) -> str:
+    if detail["type"] == "too_short":
+        return "none"
+    return render_value(detail["input"])
+
+
+def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> set[str]:
+    """Return the names allowed where a location points, walking the models' annotations."""
+    current: Any = model
+    for part in location:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            current = current.model_fields[str(part)].annotation
+        current = _innermost(current)
+    if isinstance(current, type) and issubclass(current, BaseModel):
+        return set(current.model_fields)
+    return set()
+
+
+def _innermost(annotation: Any) -> Any:
+    """Return the model inside ``dict[str, M]``, ``tuple[M, ...]`` or ``M | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in reversed(get_args(annotation)):
+        found = _innermost(argument)
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            return found
+    return annotation

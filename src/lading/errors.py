@@ -1,0 +1,149 @@
+"""Every error that leaves Lading, drawn once.
+
+::
+
+    LadingError                 exit 1   a step failed or a gate refused
+    ├── UsageError              exit 3   the command line is wrong; nothing was done
+    │   └── ConfigError         exit 3   lading.toml is wrong; every problem at once
+    ├── RefusedError            exit 2   the run was refused before it began
+    ├── SourceError                      the build cannot be read or may not ship
+    │   └── LayoutError                  two files want one key, or a key is not allowed
+    ├── GateError                        a check of the build refused it
+    ├── PrepareError                     an archive could not be made
+    ├── ManifestError                    release.json is missing, unreadable or not valid
+    ├── StoreError                       a store said no; permanent unless a subclass says so
+    │   ├── MissingObjectError           no object under that key
+    │   ├── ConditionError               a conditional write lost its race
+    │   ├── ChecksumError                the bytes are not those that were announced
+    │   └── GuardError                   a write outside the root that this run may touch
+    ├── LockedError                      another release holds the prefix
+    ├── ImmutableError                   an immutable prefix already holds other bytes
+    ├── VerifyError                      the world is not what the receipts say
+    ├── CommandError                     a command-line tool failed
+    └── Interrupted             exit 130, 143   a signal ended the run
+
+A class owns its exit code and, where there is one, the hint that says what to do.
+Facts are attributes; the text is made from them.
+"""
+
+from collections.abc import Sequence
+
+
+class LadingError(Exception):
+    """A failed step.
+
+    Attributes:
+        exit_code: what the process ends with when this error ends it.
+        hint: what the person can do about it, one sentence, or "".
+    """
+
+    exit_code = 1
+    hint = ""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint or type(self).hint
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{message}; {self.hint}" if self.hint else message
+
+
+class UsageError(LadingError):
+    """The command line asks for something that does not exist."""
+
+    exit_code = 3
+
+
+class ConfigError(UsageError):
+    """The configuration is wrong.
+
+    Attributes:
+        problems: one line a problem, each ``place: expected ..., got ...``, in file order.
+    """
+
+    def __init__(self, problems: Sequence[str], *, hint: str = "") -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems), hint=hint)
+
+
+class RefusedError(LadingError):
+    """The run may not begin: a variable is missing, a lock is held, nothing is selected."""
+
+    exit_code = 2
+
+
+class SourceError(LadingError):
+    """The build is missing, cannot be read, or holds a name that may not ship."""
+
+
+class LayoutError(SourceError):
+    """The mapping of the build's files to public keys has no answer."""
+
+
+class GateError(LadingError):
+    """One or more gates of ``check`` refused the build."""
+
+
+class PrepareError(LadingError):
+    """An archive could not be made; no half-written file is left."""
+
+
+class ManifestError(LadingError):
+    """The manifest is missing, unreadable, or does not fit the release."""
+
+
+class StoreError(LadingError):
+    """A store refused an operation."""
+
+
+class MissingObjectError(StoreError):
+    """There is no object under the key."""
+
+
+class ConditionError(StoreError):
+    """A conditional write found another state than it was conditioned on."""
+
+
+class ChecksumError(StoreError):
+    """The bytes that arrived are not the bytes that were announced."""
+
+    hint = "run the same command again; the file is read anew"
+
+
+class GuardError(StoreError):
+    """A write was tried outside the root that this run may touch."""
+
+    hint = "this is a fault in the program, nothing was written; please report it"
+
+
+class LockedError(LadingError):
+    """Another release is being promoted to the same prefix."""
+
+
+class ImmutableError(LadingError):
+    """An immutable prefix holds bytes that differ from this release."""
+
+    hint = "publish under a new tag; an immutable prefix is never rewritten"
+
+
+class VerifyError(LadingError):
+    """What stands at a destination is not what was released."""
+
+    hint = "run the same `doit distribute` command to repair it"
+
+
+class CommandError(LadingError):
+    """A command-line tool failed or is missing."""
+
+
+class Interrupted(LadingError):  # noqa: N818  a signal is an event, not an error of anybody
+    """A signal asked the run to end.
+
+    Attributes:
+        exit_code: 128 + the number of the signal.
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"interrupted by signal {signal_number}")
+        self.exit_code = 128 + signal_number

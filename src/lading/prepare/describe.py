@@ -1,0 +1,90 @@
+"""From a layout and the digests of its files to a manifest."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from lading import __version__
+from lading.prepare.digests import DigestCache
+from lading.release.layout import Artifact, Layout
+from lading.release.manifest import (
+    Manifest,
+    ManifestFile,
+    Origin,
+    Tool,
+    depot_key_of,
+    media_type_of,
+    order_files,
+)
+from lading.release.names import Release
+from lading.release.objects import Digest
+from lading.storage.progress import NO_PROGRESS, Progress
+
+
+def locate(artifact: Artifact, build: Path, archives: Path) -> Path:
+    """Return where the bytes of a public file stand on this machine."""
+    return (build if artifact.kind == "file" else archives) / artifact.path
+
+
+def describe_release(
+    release: Release,
+    layout: Layout,
+    digests: Iterable[Digest],
+    *,
+    source: str,
+    commit: str | None,
+) -> Manifest:
+    """Describe a release.
+
+    Args:
+        release: the release.
+        layout: its public files.
+        digests: one a public file, in the layout's order.
+        source: path or URL of the build, as configured.
+        commit: git commit of the tag, where it is known.
+    """
+    return Manifest(
+        schema_version=1,
+        project=release.project,
+        channel=release.channel,
+        tag=release.tag,
+        commit=commit,
+        source=source,
+        tool=Tool(name="lading", version=__version__),
+        files=order_files(
+            _describe_file(artifact, digest, with_md5=release.is_deposited(artifact.key))
+            for artifact, digest in zip(layout.artifacts, digests, strict=True)
+        ),
+    )
+
+
+def digest_artifacts(
+    release: Release,
+    layout: Layout,
+    build: Path,
+    archives: Path,
+    cache: DigestCache,
+    progress: Progress = NO_PROGRESS,
+) -> list[Digest]:
+    """Digest every public file once, in the layout's order; MD5 only of what is deposited."""
+    paths = [
+        (locate(each, build, archives), release.is_deposited(each.key)) for each in layout.artifacts
+    ]
+    progress.set_size(sum(os.path.getsize(path) for path, _ in paths if path.exists()))
+    return cache.digest_all(paths, progress)
+
+
+def _describe_file(artifact: Artifact, digest: Digest, *, with_md5: bool) -> ManifestFile:
+    # the cache may know an MD5 that this release does not ask for: the bytes must not tell
+    first = PurePosixPath(artifact.members[0])
+    path = str(first.parent) if artifact.kind == "bundle" else str(first)
+    return ManifestFile(
+        key=artifact.key,
+        size_bytes=digest.size_bytes,
+        sha256=digest.sha256,
+        crc32c=digest.crc32c,
+        md5=digest.md5 if with_md5 else None,
+        media_type=media_type_of(artifact.key),
+        origin=Origin(kind=artifact.kind, path=path),
+        depot_key=depot_key_of(digest.sha256),
+    )

@@ -1,0 +1,143 @@
+"""Digests of local files, computed in one read and remembered.
+
+The memory is a cache keyed by path, size and modification time. Losing it costs reads and
+never changes an answer.
+"""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from lading.errors import SourceError
+from lading.release.objects import Digest
+from lading.storage.bytes import digest_file
+from lading.storage.progress import NO_PROGRESS, Progress
+
+_SCHEMA = """
+create table if not exists files (
+  path text primary key, size_bytes integer, mtime_ns integer,
+  sha256 text, crc32c text, md5 text
+) without rowid
+"""
+
+
+class DigestCache:
+    """A cache of digests in one SQLite file; may be used from several threads.
+
+    Args:
+        path: the cache's file, made at the first write.
+        read_only: look things up in the file, keep what is new in memory only.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self._path = path
+        self._read_only = read_only
+        self._lock = threading.Lock()
+        self._fresh: dict[str, tuple[tuple[int, int], Digest]] = {}
+        self._connection: sqlite3.Connection | None = None
+
+    def digest(self, path: Path, *, md5: bool = False, progress: Progress = NO_PROGRESS) -> Digest:
+        """Return the digest of a file, from the cache where the file is unchanged.
+
+        Args:
+            path: the file.
+            md5: whether MD5 is needed as well.
+            progress: told of the bytes, read or not.
+
+        Raises:
+            SourceError: the file is missing or unreadable, or changed while it was read.
+        """
+        try:
+            before = path.stat()
+            known = self._recall(path, before)
+            if known and (known.md5 or not md5):
+                progress.relative_update(before.st_size)
+                return known
+            digest = digest_file(path, md5=md5, progress=progress)
+            after = path.stat()
+        except OSError as error:
+            raise SourceError(f"{path}: expected a readable file, got {error.strerror!r}") from error
+        if _stamp(before) != _stamp(after) or digest.size_bytes != after.st_size:
+            raise SourceError(
+                f"{path}: expected a file at rest, found it changed while it was read",
+                hint="wait until the build has ended, then run the same command",
+            )
+        self._remember(path, after, digest)
+        return digest
+
+    def digest_all(
+        self, paths: Iterable[tuple[Path, bool]], progress: Progress = NO_PROGRESS
+    ) -> list[Digest]:
+        """Return the digests of many files in the order given; pairs say whether MD5 is needed."""
+        with ThreadPoolExecutor(max_workers=min(8, 2 * (os.cpu_count() or 1))) as pool:
+            futures = [
+                pool.submit(self.digest, path, md5=md5, progress=progress) for path, md5 in paths
+            ]
+            try:
+                return [future.result() for future in futures]
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def is_known(self, path: Path) -> bool:
+        """Say whether the digest of a file costs no read."""
+        with suppress(OSError):
+            return self._recall(path, path.stat()) is not None
+        return False
+
+    def _recall(self, path: Path, found: os.stat_result) -> Digest | None:
+        name = os.fspath(path.absolute())
+        with self._lock:
+            if name not in self._fresh:
+                self._load(name)
+            stamp, digest = self._fresh.get(name, (None, None))
+        return digest if stamp == _stamp(found) else None
+
+    def _remember(self, path: Path, found: os.stat_result, digest: Digest) -> None:
+        name, stamp = os.fspath(path.absolute()), _stamp(found)
+        row = (name, *stamp, digest.sha256, digest.crc32c, digest.md5)
+        with self._lock:
+            self._fresh[name] = (stamp, digest)
+            connection = self._connect(write=not self._read_only)
+            if connection is not None and not self._read_only:
+                connection.execute("insert or replace into files values (?, ?, ?, ?, ?, ?)", row)
+
+    def _load(self, name: str) -> None:
+        connection = self._connect(write=False)
+        if connection is None:
+            return
+        row = connection.execute(
+            "select size_bytes, mtime_ns, sha256, crc32c, md5 from files where path = ?", (name,)
+        ).fetchone()
+        if row is not None:
+            digest = Digest(size_bytes=row[0], sha256=row[2], crc32c=row[3], md5=row[4])
+            self._fresh[name] = ((row[0], row[1]), digest)
+
+    def _connect(self, *, write: bool) -> sqlite3.Connection | None:
+        """Open the cache; a reader does not make the file. A broken cache is started anew."""
+        if self._connection is None and (write or self._path.exists()):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._connection = _open(self._path)
+            except sqlite3.DatabaseError:
+                if self._read_only:
+                    return None
+                self._path.unlink(missing_ok=True)
+                self._connection = _open(self._path)
+        return self._connection
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+    connection.execute("pragma synchronous = off")  # a lost row costs a read
+    if not connection.execute("select 1 from sqlite_master where name = 'files'").fetchone():
+        connection.execute(_SCHEMA)
+    return connection
+
+
+def _stamp(found: os.stat_result) -> tuple[int, int]:
+    return found.st_size, found.st_mtime_ns

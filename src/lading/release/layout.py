@@ -1,0 +1,235 @@
+"""Which file of a build becomes which public key; which become an archive; which stay at home.
+
+The layout is a mapping. No file of the build is moved, renamed or changed.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import Literal
+
+from pathspec import GitIgnoreSpec
+
+from lading.config.models import BundleRule, Config
+from lading.errors import LayoutError, SourceError
+
+RELEASE_KEY = "release.json"
+SUMS_KEY = "SHA256SUMS"
+Kind = Literal["file", "sqlite", "bundle"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file of a build."""
+
+    path: str
+    """Path in the build, with forward slashes."""
+    size_bytes: int
+    """Size when it was listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One public file: a file of the build, or an archive made of some."""
+
+    key: str
+    """Its key inside a prefix."""
+    kind: Kind
+    """What it is: the file itself, a zipped database, a stored bundle."""
+    path: str
+    """Path of the file in the build, or of the archive in the archive folder."""
+    members: tuple[str, ...]
+    """Paths in the build that it is made of, sorted; one, unless it is a bundle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What ships and what does not."""
+
+    artifacts: tuple[Artifact, ...]
+    """One entry per public file, sorted by key."""
+    left_out: tuple[str, ...]
+    """Paths in the build that never leave it as they are, sorted."""
+
+    @property
+    def databases(self) -> tuple[Artifact, ...]:
+        """The zipped databases."""
+        return tuple(each for each in self.artifacts if each.kind == "sqlite")
+
+    @property
+    def bundles(self) -> tuple[Artifact, ...]:
+        """The stored bundles."""
+        return tuple(each for each in self.artifacts if each.kind == "bundle")
+
+    @property
+    def source_paths(self) -> tuple[str, ...]:
+        """Paths in the build that ship, as they are or inside an archive; sorted."""
+        return tuple(sorted({path for each in self.artifacts for path in each.members}))
+
+
+def matches(pattern: str, path: str) -> bool:
+    """Say whether a path fits one pattern, read as a line of .gitignore."""
+    return _spec((pattern,)).match_file(path)
+
+
+def matches_any(patterns: Sequence[str], path: str) -> bool:
+    """Say whether a path fits a list of patterns, read together as a .gitignore file."""
+    return bool(patterns) and _spec(tuple(patterns)).match_file(path)
+
+
+def check_names(paths: Iterable[str]) -> None:
+    """Refuse names that cannot ship safely.
+
+    Raises:
+        SourceError: ``..``, control characters, backslashes, names that are not Unicode,
+            or two names that differ only in case or Unicode form.
+    """
+    seen: dict[str, str] = {}
+    for path in paths:
+        reason = _fault_of(path)
+        if reason:
+            raise SourceError(f"source: expected names that can ship anywhere, got {path!r}: {reason}")
+        folded = _fold(path)
+        if folded in seen and seen[folded] != path:
+            raise SourceError(
+                "source: expected names that differ in more than case,"
+                f" got {seen[folded]!r} and {path!r}"
+            )
+        seen[folded] = path
+
+
+def plan_layout(config: Config, files: Sequence[SourceFile]) -> Layout:
+    """Map a listing to the public files.
+
+    Raises:
+        SourceError: a name that cannot ship (see ``check_names``).
+        LayoutError: two files want one key, a key is kept for Lading's own files, a bundle
+            has no data file, or not exactly one descriptor.
+    """
+    paths = sorted(each.path for each in files)
+    check_names(paths)
+    marker = config.source.success_marker
+    ignored = {
+        path
+        for path in paths
+        if path == marker or matches_any(config.layout.leave_out, path)
+    }
+    candidates = [path for path in paths if path not in ignored]
+    artifacts = list(_artifacts(config, candidates))
+    _check_keys(artifacts)
+    shipped = {each.path for each in artifacts if each.kind == "file"}
+    return Layout(
+        artifacts=tuple(sorted(artifacts, key=lambda each: each.key)),
+        left_out=tuple(path for path in paths if path not in shipped),
+    )
+
+
+def _artifacts(config: Config, paths: Sequence[str]) -> Iterator[Artifact]:
+    hidden: set[str] = set()
+    for path in paths:
+        if matches_any(config.prepare.sqlite.match, path):
+            archive = f"{path}.zip"
+            yield Artifact(_key_of(config, archive), "sqlite", archive, (path,))
+            if not config.prepare.sqlite.keep_original:
+                hidden.add(path)
+    for rule in config.prepare.bundles:
+        for bundle in _bundles_of(config, rule, paths):
+            yield bundle
+            if not rule.keep_members:
+                hidden.update(bundle.members)
+    for path in paths:
+        if path not in hidden:
+            yield Artifact(_key_of(config, path), "file", path, (path,))
+
+
+def _bundles_of(config: Config, rule: BundleRule, paths: Sequence[str]) -> Iterator[Artifact]:
+    wanted = rule.folder.strip("/")
+    folders = sorted({str(PurePosixPath(path).parent) for path in paths})
+    fitting = [
+        folder
+        for folder in folders
+        if fnmatchcase(folder, wanted) and folder.count("/") == wanted.count("/")
+    ]
+    if not fitting:
+        raise LayoutError(
+            f"prepare.bundles: expected a folder {wanted!r} with files in the build, found none"
+        )
+    for folder in fitting:
+        inside = [path for path in paths if str(PurePosixPath(path).parent) == folder]
+        archive = rule.name.replace("{folder}", PurePosixPath(folder).name) + ".zip"
+        members = _members_of(rule, folder, inside)
+        yield Artifact(_key_of(config, archive), "bundle", archive, members)
+
+
+def _members_of(rule: BundleRule, folder: str, inside: Sequence[str]) -> tuple[str, ...]:
+    data = [path for path in inside if matches_any(rule.files, path)]
+    if not data:
+        raise LayoutError(
+            f"prepare.bundles: expected files {', '.join(rule.files)} in {folder}, found none"
+        )
+    if not rule.descriptor:
+        return tuple(sorted(data))
+    found = [path for path in inside if fnmatchcase(PurePosixPath(path).name, rule.descriptor)]
+    if len(found) != 1:
+        raise LayoutError(
+            f"prepare.bundles: expected exactly one {rule.descriptor} in {folder},"
+            f" found {', '.join(found) or 'none'}"
+        )
+    return tuple(sorted({*data, *found}))
+
+
+def _key_of(config: Config, path: str) -> str:
+    pure = PurePosixPath(path)
+    for pattern, template in config.layout.keys.items():
+        if matches(pattern, path):
+            folder = "" if str(pure.parent) == "." else str(pure.parent)
+            parts = {"path": path, "name": pure.name, "stem": pure.stem, "folder": folder}
+            return template.format(**parts).lstrip("/")
+    return path
+
+
+def _check_keys(artifacts: Sequence[Artifact]) -> None:
+    owners: dict[str, Artifact] = {}
+    for artifact in artifacts:
+        folded = _fold(artifact.key)
+        if folded in {_fold(RELEASE_KEY), _fold(SUMS_KEY)}:
+            raise LayoutError(
+                f"layout: expected keys other than {RELEASE_KEY} and {SUMS_KEY}, which Lading"
+                f" writes, got {artifact.key!r} from {artifact.path!r}"
+            )
+        if folded in owners:
+            raise LayoutError(
+                f"layout: expected one file for the key {artifact.key!r},"
+                f" got {owners[folded].path!r} and {artifact.path!r}"
+            )
+        owners[folded] = artifact
+    for folded, artifact in owners.items():
+        for parent in PurePosixPath(folded).parents:
+            if str(parent) in owners:
+                raise LayoutError(
+                    f"layout: expected no key that is also a folder, got {owners[str(parent)].key!r}"
+                    f" from {owners[str(parent)].path!r} and {artifact.key!r} from {artifact.path!r}"
+                )
+
+
+def _fault_of(path: str) -> str:
+    segments = path.split("/")
+    if ".." in segments or "." in segments or "" in segments:
+        return "a name may not hold '..', '.' or nothing between slashes"
+    if any(unicodedata.category(char) in {"Cc", "Cs"} for char in path):
+        return "a name may not hold control characters or bytes that are not UTF-8"
+    if "\\" in path:
+        return "a name may not hold a backslash"
+    return ""
+
+
+def _fold(path: str) -> str:
+    return unicodedata.normalize("NFC", path).casefold()
+
+
+@lru_cache(maxsize=256)
+def _spec(patterns: tuple[str, ...]) -> GitIgnoreSpec:
+    return GitIgnoreSpec.from_lines(patterns)

@@ -1,0 +1,176 @@
+"""The manifest: ``release.json`` and ``SHA256SUMS``, the same bytes for the same release.
+
+A reader finds for each public file its digests and the key of its immutable copy in the
+depot, so that he can fetch one consistent release even while a prefix is being switched.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lading.errors import ManifestError
+from lading.release.layout import RELEASE_KEY, SUMS_KEY
+from lading.release.names import CONTROL
+from lading.release.objects import Digest, digest_bytes
+
+SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_SHA256 = r"^[0-9a-f]{64}$"
+_MEDIA_TYPES = {
+    "csv": "text/csv",
+    "duckdb": "application/octet-stream",
+    "geojson": "application/geo+json",
+    "gz": "application/gzip",
+    "html": "text/html",
+    "json": "application/json",
+    "md": "text/markdown",
+    "parquet": "application/vnd.apache.parquet",
+    "pdf": "application/pdf",
+    "pmtiles": "application/vnd.pmtiles",
+    "sqlite": "application/vnd.sqlite3",
+    "txt": "text/plain",
+    "xml": "application/xml",
+    "yaml": "application/yaml",
+    "yml": "application/yaml",
+    "zip": "application/zip",
+}
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Origin(_Model):
+    """What a public file was made of."""
+
+    kind: Literal["file", "sqlite", "bundle"] = Field(
+        description="The file itself, a zipped database, or a stored bundle of a folder."
+    )
+    path: str = Field(description="Path in the build: of the file, the database, or the folder.")
+
+
+class ManifestFile(_Model):
+    """One public file."""
+
+    key: str = Field(description="Key inside a prefix.")
+    size_bytes: int = Field(ge=0, description="Size in bytes.")
+    sha256: str = Field(pattern=_SHA256, description="SHA-256, lower-case hex.")
+    crc32c: str = Field(description="CRC32C, base64 of the big-endian value.")
+    md5: str | None = Field(
+        default=None, description="MD5, lower-case hex; only of files that Zenodo gets."
+    )
+    media_type: str = Field(description="Media type.")
+    origin: Origin = Field(description="What it was made of.")
+    depot_key: str = Field(description="Key of the immutable copy, from the root of the depot.")
+
+    @property
+    def digest(self) -> Digest:
+        """The file's digests as one value."""
+        return Digest(
+            size_bytes=self.size_bytes,
+            sha256=self.sha256,
+            crc32c=self.crc32c,
+            md5=self.md5 or "",
+        )
+
+
+class Tool(_Model):
+    """What made the manifest."""
+
+    name: str = Field(description="Name of the tool.")
+    version: str = Field(description="Its version.")
+
+
+class Manifest(_Model):
+    """One release, described."""
+
+    schema_version: Literal[1] = Field(description="Version of this format.")
+    project: str = Field(description="Name of the project.")
+    channel: str = Field(description="Name of the channel.")
+    tag: str = Field(description="The git tag.")
+    commit: str | None = Field(description="Git commit of the tag, where it is known.")
+    source: str = Field(description="Path or URL of the build, as configured.")
+    tool: Tool = Field(description="What made this manifest.")
+    files: tuple[ManifestFile, ...] = Field(description="Every public file, sorted by key.")
+
+    @property
+    def size_bytes(self) -> int:
+        """Sum of the sizes of the files."""
+        return sum(each.size_bytes for each in self.files)
+
+
+def media_type_of(key: str) -> str:
+    """Name the media type of a key by its extension; ``application/octet-stream`` if unknown."""
+    return _MEDIA_TYPES.get(key.rsplit(".", 1)[-1].lower(), "application/octet-stream")
+
+
+def depot_key_of(sha256: str) -> str:
+    """Return the key of an object in the depot, from the depot's root."""
+    return f"{CONTROL}objects/{sha256}"
+
+
+def render_manifest(manifest: Manifest) -> bytes:
+    """Render ``release.json``: equal manifests give equal bytes."""
+    table = manifest.model_dump(mode="json")
+    for file in table["files"]:
+        if file["md5"] is None:
+            del file["md5"]
+    return (json.dumps(table, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def render_sums(manifest: Manifest) -> bytes:
+    """Render ``SHA256SUMS``: what ``sha256sum -c`` reads in the folder of a prefix."""
+    rows = [(each.key, each.sha256) for each in manifest.files]
+    rows.append((RELEASE_KEY, digest_bytes(render_manifest(manifest)).sha256))
+    return "".join(f"{sha256}  {key}\n" for key, sha256 in sorted(rows)).encode()
+
+
+def parse_manifest(data: bytes, place: str = RELEASE_KEY) -> Manifest:
+    """Parse ``release.json``.
+
+    Raises:
+        ManifestError: not a manifest of this format; the message begins with ``place``.
+    """
+    try:
+        return Manifest.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ManifestError(
+            f"{place}: expected a manifest of schema_version 1, got a fault at"
+            f" {where or 'the start'}: {first['msg']}"
+        ) from error
+
+
+def documents_of(manifest: Manifest) -> dict[str, bytes]:
+    """Return the two documents of a release, in the order in which they are switched."""
+    return {SUMS_KEY: render_sums(manifest), RELEASE_KEY: render_manifest(manifest)}
+
+
+def objects_of(manifest: Manifest) -> dict[str, Digest]:
+    """Return every object of a prefix: files sorted by key, then the two documents."""
+    documents = documents_of(manifest)
+    return {
+        **{each.key: each.digest for each in manifest.files},
+        **{key: digest_bytes(data) for key, data in documents.items()},
+    }
+
+
+def order_files(files: Iterable[ManifestFile]) -> tuple[ManifestFile, ...]:
+    """Sort the files of a manifest by key, as bytes, so that no locale matters."""
+    return tuple(sorted(files, key=lambda each: each.key.encode()))
+
+
+def render_manifest_schema() -> str:
+    """Render the JSON Schema of ``release.json``."""
+    schema: Mapping[str, Any] = {
+        "$schema": SCHEMA_DIALECT,
+        **Manifest.model_json_schema(),
+        "title": RELEASE_KEY,
+    }
+    return json.dumps(schema, indent=2, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    print(render_manifest_schema(), end="")  # noqa: T201  the command's output

@@ -1,0 +1,236 @@
+"""From (configuration, type, tag, staging) to every name that a run will use.
+
+Whether a run is a staging run is decided here and nowhere else: the rest of the code
+gets roots, prefixes and calls in which the answer already stands.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lading.config.models import Channel, Config, Destination
+from lading.config.problems import nearest
+from lading.errors import UsageError
+
+Environment = Literal["production", "staging"]
+
+STAGING_ROOT = "staging/"
+CONTROL = ".lading/"
+_SAFE_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """One public prefix at one destination."""
+
+    destination: str
+    """Name of the destination."""
+    name: str
+    """The prefix as people say it, e.g. ``nightly``."""
+    root: str
+    """Root of this run inside the destination: ``""`` or ``"staging/"``."""
+    immutable: bool
+    """Whether its objects may never be replaced."""
+
+    @property
+    def task(self) -> str:
+        """The name after the colon in ``promote:<destination>-<prefix>``."""
+        return f"{self.destination}-{self.name}"
+
+    @property
+    def key_prefix(self) -> str:
+        """What every key of the prefix begins with, ending in a slash."""
+        return f"{self.root}{self.name}/"
+
+    @property
+    def lock_key(self) -> str:
+        """Key of the lock that stands while the prefix is switched."""
+        return f"{self.root}{CONTROL}locks/{self.name}"
+
+    @property
+    def history_prefix(self) -> str:
+        """What the keys of the prefix's history begin with."""
+        return f"{self.root}{CONTROL}history/{self.name}/"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseDestination:
+    """One destination as this run sees it."""
+
+    name: str
+    """Name in the configuration."""
+    url: str
+    """Root URL or path of the public objects."""
+    depot_url: str
+    """Root URL or path that the depot stands in."""
+    root: str
+    """Root of this run inside it: ``""`` or ``"staging/"``."""
+    channel: str
+    """Name of the channel."""
+    prefixes: tuple[Prefix, ...]
+    """The prefixes to switch, in the order of the configuration."""
+
+    @property
+    def task(self) -> str:
+        """The name after the colon in ``upload:<destination>-<channel>``."""
+        return f"{self.name}-{self.channel}"
+
+    @property
+    def depot_prefix(self) -> str:
+        """What the keys of the depot's objects begin with."""
+        return f"{self.root}{CONTROL}objects/"
+
+    def manifest_key(self, tag: str) -> str:
+        """Key under which the manifest of a promoted release is kept."""
+        return f"{self.root}{CONTROL}releases/{self.channel}/{tag}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceCall:
+    """One thing outside the stores that the channel asks for."""
+
+    task: str
+    """Name of the task, e.g. ``git_merge``."""
+    effect: str
+    """What it changes, in words."""
+    skipped: str
+    """Why this run does not do it, or ``""``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Everything that a run of one release will use."""
+
+    project: str
+    """Name of the project."""
+    channel: str
+    """Name of the channel."""
+    tag: str
+    """The git tag."""
+    environment: Environment
+    """Production or staging."""
+    source_url: str
+    """Path or URL of the build, placeholders filled."""
+    destinations: tuple[ReleaseDestination, ...]
+    """Where it goes, in the order of the configuration."""
+    calls: tuple[ServiceCall, ...]
+    """What else the channel asks for, in the order of a release."""
+    deposit_ignore: str | None
+    """Regular expression of keys that Zenodo does not get; None where nothing is deposited."""
+
+    @property
+    def prefixes(self) -> tuple[Prefix, ...]:
+        """Every public prefix of every destination."""
+        return tuple(prefix for each in self.destinations for prefix in each.prefixes)
+
+    def is_deposited(self, key: str) -> bool:
+        """Say whether a file of this key goes to Zenodo."""
+        if self.deposit_ignore is None:
+            return False
+        return not (self.deposit_ignore and re.search(self.deposit_ignore, key))
+
+
+def resolve_release(config: Config, channel: str, tag: str, *, staging: bool) -> Release:
+    """Resolve a release.
+
+    Args:
+        config: the configuration.
+        channel: name of the channel (``type=``), or "" to infer it from the tag.
+        tag: the git tag.
+        staging: whether this run may only touch the staging roots.
+
+    Raises:
+        UsageError: unknown channel; a tag that fits no channel, more than one, or another
+            than the one named; a tag that cannot stand in a key.
+    """
+    name = _resolve_channel(config, channel, tag)
+    chosen = config.channels[name]
+    root = STAGING_ROOT if staging else ""
+    return Release(
+        project=config.project.name,
+        channel=name,
+        tag=tag,
+        environment="staging" if staging else "production",
+        source_url=_fill(config.source.url, name, tag),
+        destinations=tuple(_resolve_destinations(config, name, chosen, tag, root)),
+        calls=tuple(_resolve_calls(config, chosen, name, tag, staging=staging)),
+        deposit_ignore=chosen.zenodo.ignore if chosen.zenodo else None,
+    )
+
+
+def release_folder(work: Path, channel: str, tag: str) -> Path:
+    """Return the folder of a release's listing, report and manifest, below the work folder."""
+    return work / "releases" / channel / tag
+
+
+def _resolve_channel(config: Config, channel: str, tag: str) -> str:
+    channels = config.channels
+    if channel and channel not in channels:
+        raise UsageError(
+            f"type: expected one of {', '.join(channels)}, got {channel!r}"
+            + nearest(channel, channels)
+        )
+    fitting = [name for name, each in channels.items() if re.fullmatch(each.tag, tag)]
+    patterns = ", ".join(f"{name}: {each.tag}" for name, each in channels.items())
+    if not fitting or not _SAFE_TAG.fullmatch(tag):
+        raise UsageError(f"tag: expected a tag that fits a channel ({patterns}), got {tag!r}")
+    if channel and channel not in fitting:
+        raise UsageError(
+            f"tag: expected a tag of channel {channel} ({channels[channel].tag}),"
+            f" got {tag!r}, which is one of {', '.join(fitting)}"
+        )
+    if not channel and len(fitting) > 1:
+        raise UsageError(
+            f"type: expected one of {', '.join(fitting)}, since {tag!r} fits each; got none"
+        )
+    return channel or fitting[0]
+
+
+def _resolve_destinations(
+    config: Config, name: str, channel: Channel, tag: str, root: str
+) -> Iterator[ReleaseDestination]:
+    for destination in channel.destinations or config.destinations:
+        place: Destination = config.destinations[destination]
+        yield ReleaseDestination(
+            name=destination,
+            url=place.url,
+            depot_url=place.depot or place.url,
+            root=root,
+            channel=name,
+            prefixes=tuple(
+                Prefix(
+                    destination=destination,
+                    name=_fill(prefix, name, tag),
+                    root=root,
+                    # a staging copy of an immutable prefix may be made again
+                    immutable=prefix in channel.immutable and not root,
+                )
+                for prefix in channel.prefixes
+            ),
+        )
+
+
+def _resolve_calls(
+    config: Config, channel: Channel, name: str, tag: str, *, staging: bool
+) -> Iterator[ServiceCall]:
+    skipped = "staging" if staging else ""
+    for destination in channel.destinations or config.destinations:
+        for prefix in channel.hold:
+            prefix_name = _fill(prefix, name, tag)
+            effect = f"temporary hold on every object of {prefix_name}"
+            yield ServiceCall(f"hold:{destination}-{prefix_name}", effect, skipped)
+    if channel.branch:
+        yield ServiceCall("git_merge", f"branch {channel.branch} moved to {tag}", skipped)
+    if channel.zenodo:
+        what = "published" if channel.zenodo.publish else "left as a draft"
+        effect = f"deposit at Zenodo {channel.zenodo.env}, {what}"
+        yield ServiceCall("zenodo", effect, skipped)
+    for service in channel.cloud_run:
+        effect = f"{service.image} in {service.region}"
+        yield ServiceCall(f"cloud_run:{service.service}", effect, skipped)
+
+
+def _fill(template: str, channel: str, tag: str) -> str:
+    return template.replace("{tag}", tag).replace("{channel}", channel)

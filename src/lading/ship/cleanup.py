@@ -1,0 +1,34 @@
+"""Empty the staging root of a destination, and nothing else."""
+
+from lading.errors import LockedError
+from lading.release.names import CONTROL, STAGING_ROOT
+from lading.ship.locks import is_held, load_lock
+from lading.storage import Entry, Store
+
+
+def plan_staging_cleanup(store: Store) -> list[Entry]:
+    """List what stands below the staging root, sorted by key.
+
+    Raises:
+        LockedError: a staging release is being promoted.
+    """
+    entries = store.list(STAGING_ROOT)
+    for entry in entries:
+        if entry.key.startswith(f"{STAGING_ROOT}{CONTROL}locks/"):
+            lock = load_lock(store, entry.key)
+            if lock is not None and is_held(lock):
+                raise LockedError(
+                    f"{store.url}/{entry.key}: expected no release in staging, found"
+                    f" {lock.channel} {lock.tag} held by {lock.owner}",
+                    hint="wait until it has ended",
+                )
+    return entries
+
+
+def clean_staging(store: Store, entries: list[Entry]) -> None:
+    """Delete what was planned.
+
+    Effects: objects below the staging root are gone; the store refuses any other.
+    """
+    store.delete(entry.key for entry in entries)
+    store.sweep()

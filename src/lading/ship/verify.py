@@ -1,0 +1,90 @@
+"""Prove a release again, from any machine: the destination itself says what it should hold."""
+
+from dataclasses import dataclass
+
+from lading.errors import MissingObjectError
+from lading.release.changes import plan_depot, plan_prefix
+from lading.release.manifest import Manifest, parse_manifest
+from lading.release.names import Release, ReleaseDestination
+from lading.ship.locks import load_lock
+from lading.ship.observe import observe_objects
+from lading.ship.promote import faults_of
+from lading.ship.receipts import Receipt
+from lading.ship.shipment import Shipment
+from lading.storage import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found at one place."""
+
+    place: str
+    """The depot or prefix, e.g. ``gcs nightly``."""
+    objects: int
+    """How many objects were looked at."""
+    faults: tuple[str, ...]
+    """One line a fault; empty: all is as it was released."""
+
+
+def load_released_manifest(
+    store: Store, destination: ReleaseDestination, tag: str
+) -> Manifest | None:
+    """Load the manifest that a destination keeps of a promoted release, or None."""
+    key = destination.manifest_key(tag)
+    try:
+        return parse_manifest(store.get(key), f"{store.url}/{key}")
+    except MissingObjectError:
+        return None
+
+
+def verify_destination(
+    store: Store,
+    depot: Store,
+    destination: ReleaseDestination,
+    release: Release,
+    *,
+    local: Manifest | None,
+    receipts: dict[str, Receipt | None],
+    deep: bool,
+) -> list[Finding]:
+    """Compare a destination with the release it should hold.
+
+    Args:
+        store: the store of the public objects.
+        depot: the store of the depot.
+        destination: its names.
+        release: the release.
+        local: this machine's manifest, if it has one.
+        receipts: receipts of earlier runs by task name; they save questions.
+        deep: ask every object itself; else trust a version that a receipt knows.
+
+    Returns:
+        One finding for the depot, then one a prefix.
+    """
+    manifest = load_released_manifest(store, destination, release.tag)
+    if manifest is None:
+        fault = f"expected a promoted release {release.tag}, found none"
+        return [Finding(f"{destination.name} {p.name}", 0, (fault,)) for p in destination.prefixes]
+    shipment = Shipment(release, manifest, {})
+    faults = []
+    if local is not None and local != manifest:
+        faults.append("expected this machine's release.json, found another of the same tag")
+    wanted = {each.sha256: each for each in shipment.objects.values()}
+    known = None if deep else receipts.get(f"upload:{destination.task}")
+    held = observe_objects(depot, destination.depot_prefix, wanted, known)
+    changes = plan_depot(wanted.values(), {key: each.digest for key, each in held.items()})
+    faults += [f"{e.sha256}: expected {e.describe()}, found none" for e in changes.send]
+    faults += [f"{e.sha256}: expected {e.describe()}, found other bytes" for e in changes.replace]
+    findings = [Finding(f"{destination.name} depot", len(wanted), tuple(faults))]
+    for prefix in destination.prefixes:
+        known = None if deep else receipts.get(f"promote:{prefix.task}")
+        standing = observe_objects(store, prefix.key_prefix, shipment.objects, known)
+        found = plan_prefix(shipment.objects, {key: e.digest for key, e in standing.items()})
+        faults = [f"{key}: {fault}" for key, fault in faults_of(found).items()]
+        lock = load_lock(store, prefix.lock_key)
+        if lock is not None:
+            faults.append(
+                f"expected no lock, found one of {lock.channel} {lock.tag} held by {lock.owner}"
+            )
+        findings.append(Finding(f"{destination.name} {prefix.name}", len(standing), tuple(faults)))
+    return findings

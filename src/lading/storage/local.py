@@ -1,0 +1,230 @@
+"""A folder as a store: ``file://`` URLs and plain paths.
+
+An object is a file under its key. It is written under a temporary name below the root's
+``.lading/tmp``, flushed to the disk and renamed, so that no reader sees half of it.
+"""
+
+import errno
+import fcntl
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import google_crc32c
+
+from lading.errors import ChecksumError, ConditionError, MissingObjectError, StoreError
+from lading.release.objects import Digest, encode_crc32c
+from lading.storage.bytes import copy_in_kernel, digest_file, read_pieces, sync_folder
+from lading.storage.contract import ALWAYS, Body, Condition, Entry, check_key
+from lading.storage.progress import NO_PROGRESS, Progress
+
+_Result = TypeVar("_Result")
+
+_FILE_MODE = 0o644  # public data: what a reader may see must not hang on the writer's umask
+
+
+class LocalStore:
+    """Objects as files below a folder.
+
+    Args:
+        folder: the root; made by the first write.
+        root: what all keys written through this store begin with, "" or ending in a slash;
+            temporary files stand below it, so that a guarded store writes nowhere else.
+    """
+
+    def __init__(self, folder: Path, root: str = "") -> None:
+        self._folder = folder
+        self._scratch_key = f"{root}.lading/tmp/"
+        self._scratch = folder / self._scratch_key
+
+    @property
+    def url(self) -> str:
+        return str(self._folder)
+
+    def list(self, prefix: str = "") -> list[Entry]:
+        start = self._folder / prefix.rpartition("/")[0]
+        with self._explained(prefix, "list"):
+            if self._folder.exists() and not self._folder.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, "a file stands there")
+            entries = [
+                self._entry(path.relative_to(self._folder).as_posix(), found)
+                for path, found in _walk(start)
+            ]
+        chosen = [
+            each
+            for each in entries
+            if each.key.startswith(prefix) and not each.key.startswith(self._scratch_key)
+        ]
+        return sorted(chosen, key=lambda each: each.key)
+
+    def stat(self, key: str) -> Entry | None:
+        try:
+            with self._explained(key, "read"):
+                return self._entry(key, self._path(key).stat())
+        except MissingObjectError:
+            return None
+
+    def digest(self, key: str) -> Digest:
+        with self._explained(key, "read"):
+            return digest_file(self._path(key))
+
+    def get(self, key: str, start: int = 0, stop: int | None = None) -> bytes:
+        with self._explained(key, "read"), self._path(key).open("rb") as file:
+            file.seek(start)
+            return file.read() if stop is None else file.read(max(0, stop - start))
+
+    def put(
+        self,
+        key: str,
+        body: Body,
+        *,
+        condition: Condition = ALWAYS,
+        progress: Progress = NO_PROGRESS,
+    ) -> Entry:
+        path = self._path(key)
+        if body.path and not body.path.is_file():
+            raise ChecksumError(f"{body.path}: expected {body.digest.describe()}, found no file")
+        with self._explained(key, "write"), self._temporary() as (temporary, out):
+            size, crc = 0, 0
+            for piece in read_pieces(body.path) if body.path else (body.data,):
+                _write_all(out, piece)
+                size, crc = size + len(piece), google_crc32c.extend(crc, piece)
+                progress.relative_update(len(piece))
+            found = Digest(size_bytes=size, crc32c=encode_crc32c(crc))
+            self._check(key, found, body.digest)
+            os.fsync(out)
+            return self._publish(key, temporary, path, condition)
+
+    def copy(self, source_key: str, key: str, *, digest: Digest, source_url: str = "") -> Entry:
+        source = (Path(source_url) if source_url else self._folder) / check_key(source_key)
+        path = self._path(key)
+        with (
+            self._explained(source_key, "copy"),
+            source.open("rb") as file,
+            self._temporary() as (temporary, out),
+        ):
+            copy_in_kernel(file.fileno(), out)
+            self._check(key, digest_file(temporary, sha256=False), digest)
+            os.fsync(out)
+            return self._publish(key, temporary, path, ALWAYS)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            path = self._path(key)
+            with self._explained(key, "delete"):
+                path.unlink(missing_ok=True)
+                self._remove_empty_folders(path.parent)
+
+    def sweep(self) -> None:
+        with self._explained(self._scratch_key, "sweep"), suppress(FileNotFoundError):
+            for path in list(self._scratch.iterdir()):
+                with suppress(FileNotFoundError), path.open("rb") as file:
+                    # a live writer holds the lock of its temporary file
+                    with suppress(BlockingIOError):
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        path.unlink()
+            with suppress(OSError):  # a live writer still has a file there
+                self._scratch.rmdir()
+
+    def _path(self, key: str) -> Path:
+        return self._folder / check_key(key)
+
+    def _entry(self, key: str, found: os.stat_result) -> Entry:
+        version = f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"
+        return Entry(key=key, size_bytes=found.st_size, version=version)
+
+    def _check(self, key: str, found: Digest, expected: Digest) -> None:
+        if not found.agrees_with(expected):
+            raise ChecksumError(
+                f"{self.url}/{key}: expected {expected.describe()}, got {found.describe()}"
+            )
+
+    @contextmanager
+    def _temporary(self) -> Iterator[tuple[Path, int]]:
+        """Open a temporary file below the root; it is gone afterwards unless it was renamed."""
+        path = self._scratch / secrets.token_hex(8)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+        descriptor = _in_folder(self._scratch, lambda: os.open(path, flags, _FILE_MODE))
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            os.fchmod(descriptor, _FILE_MODE)
+            yield path, descriptor
+        finally:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+
+    def _publish(self, key: str, temporary: Path, path: Path, condition: Condition) -> Entry:
+        if condition.if_absent:
+            try:
+                _in_folder(path.parent, lambda: os.link(temporary, path))
+            except FileExistsError as error:
+                raise ConditionError(f"{self.url}/{key}: expected no object, found one") from error
+        elif condition.if_version:
+            with self._exclusive(key):
+                standing = self.stat(key)
+                if standing is None or standing.version != condition.if_version:
+                    raise ConditionError(f"{self.url}/{key}: expected an unchanged object")
+                temporary.replace(path)
+        else:
+            _in_folder(path.parent, lambda: temporary.replace(path))
+        sync_folder(path.parent)
+        return self._entry(key, path.stat())
+
+    @contextmanager
+    def _exclusive(self, key: str) -> Iterator[None]:
+        """Hold off other processes that would replace the same object under a condition."""
+        with self._path(key).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _remove_empty_folders(self, folder: Path) -> None:
+        while folder != self._folder:
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+            folder = folder.parent
+
+    @contextmanager
+    def _explained(self, key: str, verb: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise MissingObjectError(f"{self.url}/{key}: expected an object, found none") from error
+        except OSError as error:
+            raise StoreError(
+                f"{self.url}/{key}: expected to {verb} it, got {error.strerror!r}"
+            ) from error
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _in_folder(folder: Path, act: Callable[[], _Result]) -> _Result:
+    """Act in a folder that is made first; another process may remove it, being empty, meanwhile."""
+    for _ in range(10):
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            return act()
+    return act()
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Walk the files below a folder; one that vanishes meanwhile is no error."""
+    try:
+        with os.scandir(folder) as found:
+            entries = list(found)
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path))
+        else:
+            with suppress(FileNotFoundError):
+                yield Path(entry.path), entry.stat()

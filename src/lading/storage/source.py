@@ -1,0 +1,183 @@
+"""Any fsspec URL as the source of a build: listed once, downloaded file by file.
+
+The listing is frozen when the download is whole. A cut download is resumed: a file that is
+here with the size and checksum of the listing is not fetched again.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from lading.errors import SourceError
+from lading.release.layout import SourceFile, check_names
+from lading.storage.bytes import CHUNK_BYTES, digest_file, write_atomically
+from lading.storage.progress import Progress
+
+_WORKERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One file of a remote build, as its listing tells."""
+
+    path: str
+    """Path in the build."""
+    size_bytes: int
+    """Its size."""
+    crc32c: str
+    """Base64, or "" where the source does not tell."""
+    md5: str
+    """Lower-case hex, or "" where the source does not tell."""
+
+
+def list_remote(url: str) -> list[RemoteFile]:
+    """List a remote build, sorted by path.
+
+    Raises:
+        SourceError: it cannot be listed, is empty, or holds a name that cannot ship.
+    """
+    with _explained(url):
+        filesystem, root = fsspec.core.url_to_fs(url)
+        found: Mapping[str, Mapping[str, Any]] = filesystem.find(root, detail=True)
+    prefix = root.rstrip("/") + "/"
+    files = sorted(
+        (
+            _parse_entry(name.removeprefix(prefix), entry)
+            for name, entry in found.items()
+            if entry.get("type") == "file" and not name.endswith("/")
+        ),
+        key=lambda each: each.path,
+    )
+    if not files:
+        raise SourceError(f"source.url: expected a build at {url}, found no files")
+    check_names(each.path for each in files)
+    return files
+
+
+def fetch_build(url: str, folder: Path, listing_path: Path, progress: Progress) -> tuple[int, int]:
+    """Download a build into a folder, then freeze its listing.
+
+    Effects: each file appears whole, by a rename; ``listing_path`` is written last.
+
+    Args:
+        url: the build.
+        folder: where to.
+        listing_path: where the listing is frozen.
+        progress: told of files and bytes.
+
+    Returns:
+        How many files were fetched, and how many were here already.
+
+    Raises:
+        SourceError: a file cannot be read, or is not what the listing says.
+    """
+    files = list_remote(url)
+    missing = [each for each in files if not _is_here(folder / each.path, each)]
+    progress.set_size(sum(each.size_bytes for each in missing))
+    progress.set_files(len(missing))
+    with _explained(url):
+        filesystem, root = fsspec.core.url_to_fs(url)
+        with ThreadPoolExecutor(max_workers=_WORKERS) as pool:
+            futures = [
+                pool.submit(_fetch, filesystem, f"{root.rstrip('/')}/{each.path}", each, folder, progress)
+                for each in missing
+            ]
+            try:
+                for future in futures:
+                    future.result()
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+    rows = [{"path": each.path, "size_bytes": each.size_bytes} for each in files]
+    table = {"schema_version": 1, "url": url, "files": rows}
+    write_atomically(listing_path, (json.dumps(table, indent=1) + "\n").encode())
+    return len(missing), len(files) - len(missing)
+
+
+def load_listing(path: Path) -> tuple[SourceFile, ...]:
+    """Load the frozen listing of a fetched build, sorted by path.
+
+    Raises:
+        SourceError: there is none yet, or it cannot be read.
+    """
+    try:
+        rows = json.loads(path.read_bytes())["files"]
+        return tuple(SourceFile(row["path"], row["size_bytes"]) for row in rows)
+    except OSError as error:
+        raise SourceError(f"{path}: expected the listing of a fetched build, found none") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise SourceError(
+            f"{path}: expected the listing of a fetched build, found another file",
+            hint="remove it and run the same command",
+        ) from error
+
+
+def _parse_entry(path: str, entry: Mapping[str, Any]) -> RemoteFile:
+    # GCS lists crc32c and md5Hash; S3 lists an ETag that is the MD5 of a plain upload only
+    md5 = str(entry.get("md5Hash", ""))
+    etag = str(entry.get("ETag", "")).strip('"')
+    if md5:
+        md5 = base64.b64decode(md5).hex()
+    elif len(etag) == hashlib.md5(usedforsecurity=False).digest_size * 2 and "-" not in etag:
+        md5 = etag
+    return RemoteFile(path, int(entry["size"]), str(entry.get("crc32c", "")), md5)
+
+
+def _is_here(path: Path, file: RemoteFile) -> bool:
+    with suppress(OSError):
+        return path.stat().st_size == file.size_bytes and not _fault_of(path, file)
+    return False
+
+
+def _fault_of(path: Path, file: RemoteFile) -> str:
+    """Say what is wrong with a downloaded file, or ""."""
+    found = digest_file(path, sha256=False, md5=bool(file.md5))
+    if found.size_bytes != file.size_bytes:
+        return f"expected {file.size_bytes} bytes, got {found.size_bytes}"
+    if file.crc32c and found.crc32c != file.crc32c:
+        return f"expected crc32c {file.crc32c}, got {found.crc32c}"
+    if file.md5 and found.md5 != file.md5:
+        return f"expected md5 {file.md5}, got {found.md5}"
+    return ""
+
+
+def _fetch(
+    filesystem: Any, remote: str, file: RemoteFile, folder: Path, progress: Progress
+) -> None:
+    target = folder / file.path
+    temporary = target.with_name(f".{target.name}.part")
+    progress.start_file(file.path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with filesystem.open(remote, "rb", block_size=8 * CHUNK_BYTES) as reader:
+        with temporary.open("wb") as writer:
+            while piece := reader.read(CHUNK_BYTES):
+                writer.write(piece)
+                progress.relative_update(len(piece))
+    fault = _fault_of(temporary, file)
+    if fault:
+        temporary.unlink()
+        raise SourceError(f"{remote}: {fault}", hint="run the same command; it is fetched anew")
+    temporary.replace(target)
+    progress.finish_file(file.path)
+
+
+@contextmanager
+def _explained(url: str) -> Iterator[None]:
+    """Turn whatever a filesystem raises into one line; this is the door to all of them."""
+    try:
+        yield
+    except SourceError:
+        raise
+    except ImportError as error:
+        raise SourceError(f"source.url: expected a package that reads {url}, got: {error}") from error
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SourceError(f"source.url: expected to read {url}, got {reason!r}") from error

@@ -1,0 +1,38 @@
+"""The release as doit tasks: the only room that knows doit.
+
+``from lading.tasks import *`` in a dodo.py gives every task and the settings that make doit
+safe for releases; a project's own tasks stand beside them. This room wires the others
+together and decides nothing that they could.
+"""
+
+from typing import Any
+
+__all__ = [  # noqa: F822  made on first use, see __getattr__
+    "DOIT_CONFIG",
+    "task_fetch",
+    "task_check",
+    "task_compress_sqlite",
+    "task_zip_parquet",
+    "task_manifest",
+    "task_upload",
+    "task_promote",
+    "task_distribute",
+    "task_plan",
+    "task_verify",
+    "task_staging_cleanup",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Make the tasks when a dodo.py asks for them.
+
+    The command line and lading.toml are read then, and not when doit loads the state backend
+    from this package, or a test imports one of its modules.
+    """
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from lading.tasks import release, session
+
+    if name == "DOIT_CONFIG":
+        return session.current().doit_config
+    return release.creator(name)

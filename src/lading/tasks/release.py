@@ -1,0 +1,254 @@
+"""The tasks of a release, in the order in which it reads.
+
+Each creator only says what a task needs, makes and runs; the work is in ``steps``.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from doit import create_after
+from doit.exceptions import TaskFailed
+from doit.tools import config_changed
+
+from lading import __version__
+from lading.errors import LadingError
+from lading.release.layout import Artifact, Layout
+from lading.storage import Progress
+from lading.tasks import looks, steps
+from lading.tasks.board import BOARD
+from lading.tasks.session import Session, current
+from lading.tasks.steps import Outcome
+
+Task = dict[str, Any]
+Step = Callable[[Session, Progress], Outcome]
+
+
+def task_fetch() -> Task:
+    """Download a build that is not on this machine, file by file."""
+    session = current()
+    if not session.is_remote:
+        return {"actions": None, "doc": "Nothing to download: the build is read in place."}
+    return {
+        **_task("fetch", steps.fetch),
+        "targets": [str(session.listing_path)],
+        # the listing of a tag is frozen: it stands only once the download was whole
+        "uptodate": [session.listing_path.exists],
+    }
+
+
+def task_check() -> Task:
+    """Ask every gate: marker, expected files, databases, parquet files."""
+    session = current()
+    config = session.config.model_dump(mode="json", include={"source", "prepare", "layout"})
+    return {
+        **_task("check", steps.check),
+        "file_dep": _source_paths(session, everything=True),
+        "task_dep": ["fetch"],
+        "targets": [str(session.folder / "check.json")],
+        "uptodate": [config_changed({**config, "tool": __version__})],
+    }
+
+
+def task_compress_sqlite() -> Iterator[Task]:
+    """Pack each SQLite database into a zip."""
+    yield {"name": None, "doc": "Pack each SQLite database into a zip."}
+    session = current()
+    level = session.config.prepare.sqlite.level
+    for artifact in _layout(session).databases:
+        yield _archive_task(session, artifact, "compress_sqlite", steps.compress_sqlite, level)
+
+
+def task_zip_parquet() -> Iterator[Task]:
+    """Pack each folder of parquet files into a stored zip."""
+    yield {"name": None, "doc": "Pack each folder of parquet files into a stored zip."}
+    session = current()
+    for artifact in _layout(session).bundles:
+        yield _archive_task(session, artifact, "zip_parquet", steps.zip_parquet, 0)
+
+
+def task_manifest() -> Task:
+    """Describe every public file: release.json and SHA256SUMS."""
+    session = current()
+    layout = _layout(session)
+    archives = [str(session.archives / a.path) for a in (*layout.databases, *layout.bundles)]
+    release = session.release
+    facts = {
+        "release": [release.project, release.source_url, release.deposit_ignore] if release else [],
+        "layout": {each.key: [each.kind, *each.members] for each in layout.artifacts},
+        "tool": __version__,
+    }
+    return {
+        **_task("manifest", steps.manifest),
+        "file_dep": [*_source_paths(session, everything=False), *archives],
+        "task_dep": ["check", "compress_sqlite", "zip_parquet"],
+        "targets": [str(session.manifest_path), str(session.folder / "SHA256SUMS")],
+        "uptodate": [config_changed(facts)],
+    }
+
+
+def task_upload() -> Iterator[Task]:
+    """Send what is missing to the depot of each destination."""
+    yield {"name": None, "doc": "Send what is missing to the depot of each destination."}
+    session = current()
+    for destination in session.destinations():
+
+        def step(session: Session, progress: Progress, place: Any = destination) -> Outcome:
+            return steps.upload(session, place, progress)
+
+        def is_there(place: Any = destination) -> bool:
+            store = session.depot(place)
+            return _is_settled(lambda: steps.depot_target(session, place, store))
+
+        yield {
+            **_task(f"upload:{destination.task}", step),
+            "name": destination.task,
+            "doc": f"Send what is missing to the depot of {destination.name}.",
+            "file_dep": [str(session.manifest_path)],
+            "task_dep": ["manifest"],
+            "targets": [str(steps.upload_receipt_path(session, destination))],
+            "uptodate": [is_there],
+        }
+
+
+def task_promote() -> Iterator[Task]:
+    """Switch each public prefix, once every destination holds every byte."""
+    yield {
+        "name": None,
+        "doc": "Switch each public prefix, once every destination holds every byte.",
+    }
+    session = current()
+    uploads = [str(steps.upload_receipt_path(session, each)) for each in session.destinations()]
+    for destination in session.destinations():
+        for prefix in destination.prefixes:
+
+            def step(
+                session: Session, progress: Progress, place: Any = destination, name: Any = prefix
+            ) -> Outcome:
+                return steps.promote(session, place, name, progress)
+
+            def is_there(place: Any = destination, name: Any = prefix) -> bool:
+                store = session.store(place)
+                return _is_settled(lambda: steps.prefix_target(session, place, name, store))
+
+            yield {
+                **_task(f"promote:{prefix.task}", step),
+                "name": prefix.task,
+                "doc": f"Switch {prefix.name} at {destination.name} to the release.",
+                "file_dep": [str(session.manifest_path), *uploads],
+                "task_dep": ["upload"],
+                "targets": [str(steps.promote_receipt_path(session, prefix))],
+                "uptodate": [is_there],
+            }
+
+
+def task_distribute() -> Task:
+    """Release: all of the above, and the same command again after any failure."""
+    return {"actions": None, "task_dep": ["check", "manifest", "upload", "promote"]}
+
+
+def task_plan() -> Task:
+    """Show what a release would send, copy, replace and delete; write nothing."""
+    return _task("plan", looks.plan, writes=False, quiet=True)
+
+
+def task_verify() -> Task:
+    """Prove a release again at every destination; deep=1 asks every object."""
+    return _task("verify", looks.verify, writes=False, quiet=True)
+
+
+def task_staging_cleanup() -> Task:
+    """Empty the staging root of every destination."""
+    return _task("staging_cleanup", steps.staging_cleanup, needs_release=False)
+
+
+_CREATORS: dict[str, Callable[[], Any]] = {
+    name: creator for name, creator in globals().items() if name.startswith("task_")
+}
+
+
+def creator(name: str) -> Callable[[], Any]:
+    """Return a task creator for a dodo.py.
+
+    Where the files of a build are known only once it was fetched, the creators that need
+    them are delayed until then; afterwards they are static like all others.
+    """
+    session = current()
+    found = _CREATORS[name]
+    delayed = {"task_check": "check", "task_compress_sqlite": "compress_sqlite"} | {
+        "task_zip_parquet": "zip_parquet",
+        "task_manifest": "manifest",
+    }
+    if name in delayed and session.is_remote and not session.listing_path.exists():
+        return create_after(executed="fetch", creates=[delayed[name]])(found)  # type: ignore[no-any-return]
+    return found
+
+
+def _task(
+    name: str,
+    step: Step,
+    *,
+    needs_release: bool = True,
+    writes: bool = True,
+    quiet: bool = False,
+) -> Task:
+    """Return what all tasks have in common."""
+
+    def run() -> Any:
+        try:
+            outcome = step(current(), BOARD.progress(name))
+        except LadingError as error:
+            return TaskFailed(str(error))
+        return {"summary": outcome.summary, "changed": outcome.changed}
+
+    meta = {"needs_release": needs_release, "writes": writes, "quiet": quiet}
+    return {
+        "actions": [run],
+        "clean": True,
+        "io": {"capture": False},
+        "meta": {"lading": meta},
+    }
+
+
+def _archive_task(
+    session: Session,
+    artifact: Artifact,
+    group: str,
+    pack: Callable[[Session, Artifact, Progress], Outcome],
+    level: int,
+) -> Task:
+    name = artifact.path.removesuffix(".zip")
+
+    def step(session: Session, progress: Progress) -> Outcome:
+        return pack(session, artifact, progress)
+
+    return {
+        **_task(f"{group}:{name}", step),
+        "name": name,
+        "doc": f"Pack {artifact.path}.",
+        "file_dep": [str(session.build / path) for path in artifact.members],
+        "task_dep": ["check"],
+        "targets": [str(session.archives / artifact.path)],
+        "uptodate": [config_changed({"level": level, "tool": __version__})],
+    }
+
+
+def _layout(session: Session) -> Layout:
+    return session.layout_or_none or Layout((), ())
+
+
+def _source_paths(session: Session, *, everything: bool) -> list[str]:
+    """Return the files of the build that a task depends on; none where it cannot be read."""
+    layout = session.layout_or_none
+    if layout is None:
+        return []
+    paths = [each.path for each in session.files] if everything else layout.source_paths
+    return [str(session.build / path) for path in paths]
+
+
+def _is_settled(make: Callable[[], Any]) -> bool:
+    """Say whether a target needs nothing; a target that cannot be asked must be run."""
+    try:
+        target = make()
+        return bool(target.plan(target.observe()).is_empty)
+    except LadingError:
+        return False

@@ -1,0 +1,231 @@
+"""doit's reporter as the face of a release: what runs, what was done, and how to go on."""
+
+import shlex
+import sys
+import traceback
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from doit.exceptions import BaseFail, InvalidTask, UnmetDependency
+
+from lading.errors import RefusedError
+from lading.tasks import session as sessions
+from lading.tasks.board import BOARD, Board
+from lading.tasks.display import Display, make_console
+from lading.tasks.runlock import RunLock
+from lading.tasks.wording import count
+
+TAG_EXAMPLE = "doit distribute type=nightly tag=nightly-2025-02-05 staging=1"
+
+
+class ReleaseReporter:
+    """Shows a run and keeps its rules: variables, one run at a time, nothing phantom.
+
+    Args:
+        outstream: where doit wants the report.
+        options: doit's reporter options; not used.
+    """
+
+    desc = "Lading's own: live in a terminal, plain lines without one"
+
+    def __init__(self, outstream: IO[str], options: Mapping[str, Any]) -> None:
+        del options
+        self._board: Board = BOARD
+        self._display = Display(make_console(outstream), self._board)
+        self._begun = False
+        self._is_release = False
+        self._selected: list[Any] = []
+        self._closure: list[Any] = []
+        self._refusals: list[str] = []
+        self._lock = RunLock(sessions.current().work / "run.lock")
+
+    def initialize(self, tasks: Mapping[str, Any], selected_tasks: Iterable[str]) -> None:
+        """Refuse what may not begin; else say what begins.
+
+        Raises:
+            InvalidTask: nothing selected, a variable missing, another run going on.
+        """
+        session = sessions.current()
+        self._selected = [tasks[name] for name in selected_tasks]
+        self._closure = list(_closure(tasks, self._selected))
+        ours = [each.meta["lading"] for each in self._closure if "lading" in (each.meta or {})]
+        if not self._selected:
+            raise InvalidTask(
+                f"nothing selected: expected a task; `doit list` shows them, `{TAG_EXAMPLE}`"
+                " releases in staging"
+            )
+        if session.release is None and any(each["needs_release"] for each in ours):
+            raise InvalidTask(f"tag: expected tag=... on the command line, got nothing; {TAG_EXAMPLE}")
+        try:
+            if any(each["writes"] for each in ours):
+                self._lock.acquire()
+        except RefusedError as error:
+            raise InvalidTask(str(error)) from error
+        self._board.install_signal_handlers()
+        self._begun = True
+        self._is_release = any(task.name == "distribute" for task in self._closure)
+        if session.release is not None and any(each["writes"] for each in ours):
+            release = session.release
+            places = ", ".join(each.name for each in release.destinations)
+            self._display.line(
+                f"{release.project}: {release.channel} {release.tag} ({release.environment})"
+                f" from {release.source_url} to {places}",
+                "bold",
+            )
+        self._display.start()
+
+    def get_status(self, task: Any) -> None:
+        """Note nothing: doit asks whether a task is up to date."""
+
+    def execute_task(self, task: Any) -> None:
+        """Note that a task begins."""
+        if task.actions and not _is_quiet(task):
+            self._display.started(self._board.start(task.name))
+
+    def add_success(self, task: Any) -> None:
+        """Note that a task has ended well."""
+        if not task.actions or _is_quiet(task):
+            return
+        values = task.values or {}
+        state = "done" if values.get("changed", True) else "unchanged"
+        self._display.ended(self._board.end(task.name, state, str(values.get("summary", ""))))
+
+    def skip_uptodate(self, task: Any) -> None:
+        """Note that a task is up to date."""
+        if task.actions:
+            self._board.end(task.name, "up to date")
+
+    def skip_ignore(self, task: Any) -> None:
+        """Note that a task was switched off by `doit ignore`."""
+        self._board.end(task.name, "skipped", "`doit ignore` switched it off")
+
+    def add_failure(self, task: Any, fail: BaseFail) -> None:
+        """Note that a task failed, or was not reached because another did."""
+        if isinstance(fail, UnmetDependency):
+            self._board.end(task.name, "not reached", f"needs {fail.message}")
+            return
+        detail = (fail.message or fail.get_name()).strip()
+        if fail.traceback:
+            detail = f"unexpected {detail}: {_last_line(fail)}; the traceback is in {self._log(task, fail)}"
+        self._display.ended(self._board.end(task.name, "failed", detail))
+
+    def cleanup_error(self, exception: BaseFail) -> None:
+        """Report an error of a teardown of the project's own tasks."""
+        self._refusals.append(exception.get_msg().strip())
+
+    def teardown_task(self, task: Any) -> None:
+        """Note nothing: Lading's tasks have no teardown."""
+
+    def runtime_error(self, msg: str) -> None:
+        """Keep what refused the run, for its one line."""
+        self._refusals.append(msg)
+
+    def complete_run(self) -> None:
+        """Close: the table, what failed and why, the command that resumes.
+
+        Raises:
+            InvalidTask: a selected task does not exist (doit took its name for one to come).
+        """
+        self._display.stop()
+        for message in self._refusals:
+            sys.stderr.write(f"ERROR: {message}\n")
+        if not self._begun:
+            return
+        interrupted = self._close_running()
+        self._lock.release()
+        if any(_shows_table(task) for task in self._closure):
+            self._display.line("")
+            self._note_calls(interrupted)
+            self._display.table(self._board.rows)
+            self._verdict(interrupted)
+        elif any(row.state == "failed" for row in self._board.rows):
+            self._verdict(interrupted)
+        self._refuse_phantoms()
+
+    def _close_running(self) -> bool:
+        running = self._board.running
+        for row in running:
+            self._board.end(row.task, "interrupted", row.describe())
+        return bool(running) or isinstance(sys.exc_info()[1], SystemExit)
+
+    def _note_calls(self, interrupted: bool) -> None:  # noqa: FBT001
+        release = sessions.current().release
+        if not self._is_release or release is None or interrupted:
+            return
+        for call in release.calls:
+            if call.skipped:
+                self._board.end(call.task, "skipped", f"{call.skipped}: {call.effect}")
+            else:
+                self._board.end(
+                    call.task, "left to you", f"{call.effect}; this version does not do it"
+                )
+
+    def _verdict(self, interrupted: bool) -> None:  # noqa: FBT001
+        rows = self._board.rows
+        failed = [row for row in rows if row.state == "failed"]
+        for row in failed:
+            sys.stderr.write(f"{row.task} failed: {row.detail}\n")
+        if failed or interrupted:
+            what = "interrupted" if interrupted else f"{count(len(failed), 'task')} failed"
+            sys.stderr.write(f"{what}; to resume, run the same command: {resume_command(sys.argv)}\n")
+            return
+        states = {row.state for row in rows} - {"skipped"}
+        if states <= {"unchanged", "up to date"}:
+            self._display.line("nothing to do: everything is as released", "bold")
+        elif self._is_release:
+            self._display.line("released: every object was read back", "bold green")
+
+    def _refuse_phantoms(self) -> None:
+        # a name below a delayed task that turned out not to exist: doit would end with 0
+        for task in self._selected:
+            is_phantom = task.loader is False and not task.subtask_of and not task.has_subtask
+            if is_phantom and not task.actions and not task.task_dep:
+                raise InvalidTask(f"{task.name}: expected a task, found none of that name")
+
+    def _log(self, task: Any, fail: BaseFail) -> str:
+        path = sessions.current().run_folder / "logs" / f"{task.name.replace('/', '_')}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(fail.traceback), encoding="utf-8")
+        return _relative(path)
+
+
+def resume_command(arguments: list[str]) -> str:
+    """Return the command line that was given, as one can paste it."""
+    program = Path(arguments[0]).name
+    name = "python -m doit" if program == "__main__.py" else program
+    return " ".join([name, *(shlex.quote(each) for each in arguments[1:])])
+
+
+def _closure(tasks: Mapping[str, Any], selected: Iterable[Any]) -> Iterable[Any]:
+    """Yield the selected tasks and all that they need, each once."""
+    seen: set[str] = set()
+    waiting = list(selected)
+    while waiting:
+        task = waiting.pop()
+        if task.name in seen:
+            continue
+        seen.add(task.name)
+        yield task
+        waiting += [tasks[name] for name in (*task.task_dep, *task.setup_tasks) if name in tasks]
+
+
+def _is_quiet(task: Any) -> bool:
+    """Say whether a task prints its own answer and is no step of a release."""
+    return bool((task.meta or {}).get("lading", {}).get("quiet"))
+
+
+def _shows_table(task: Any) -> bool:
+    return "lading" in (task.meta or {}) and not _is_quiet(task)
+
+
+def _last_line(fail: BaseFail) -> str:
+    text = "".join(fail.traceback).strip() or traceback.format_exc()
+    return text.splitlines()[-1]
+
+
+def _relative(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,191 @@
+"""What one command line means: variables, configuration, release, folders. Made once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import doit
+import doit.doit_cmd
+from doit.exceptions import InvalidTask
+
+from lading.config import Config, load_config
+from lading.errors import LadingError, UsageError
+from lading.prepare.build import list_build
+from lading.prepare.digests import DigestCache
+from lading.release.layout import Layout, SourceFile, plan_layout
+from lading.release.names import Release, ReleaseDestination, release_folder, resolve_release
+from lading.storage import Store, open_store
+from lading.storage.open import local_path
+from lading.storage.source import load_listing
+from lading.tasks.variables import Variables, parse_variables
+
+
+@dataclass(frozen=True)
+class Session:
+    """Everything that the tasks of one command line share."""
+
+    base: Path
+    """Folder of the configuration: relative paths start here."""
+    config: Config
+    """The configuration."""
+    variables: Variables
+    """What was asked for."""
+    release: Release | None
+    """The release, or None where no tag was given."""
+
+    @property
+    def work(self) -> Path:
+        """Folder of everything that Lading makes on this machine."""
+        return self.base / self.config.work
+
+    @property
+    def archives(self) -> Path:
+        """Folder of the archives; shared by all releases, since unchanged ones are kept."""
+        return self.work / "archives"
+
+    @property
+    def folder(self) -> Path:
+        """Folder of this release: listing, check report, manifest."""
+        if self.release is None:
+            return self.work / "releases" / "none"
+        return release_folder(self.work, self.release.channel, self.release.tag)
+
+    @property
+    def run_folder(self) -> Path:
+        """Folder of this release in this environment: receipts, state, logs."""
+        return self.folder / (self.release.environment if self.release else "none")
+
+    @property
+    def source_url(self) -> str:
+        """Path or URL of the build."""
+        return self.release.source_url if self.release else self.config.source.url
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the build has to be fetched."""
+        return local_path(self.source_url, self.base) is None
+
+    @property
+    def listing_path(self) -> Path:
+        """Where the frozen listing of a fetched build stands."""
+        return self.folder / "inputs.json"
+
+    @property
+    def build(self) -> Path:
+        """Folder of the build on this machine."""
+        return local_path(self.source_url, self.base) or self.folder / "build"
+
+    @property
+    def manifest_path(self) -> Path:
+        """Where ``release.json`` is made."""
+        return self.folder / "release.json"
+
+    @cached_property
+    def cache(self) -> DigestCache:
+        """The digests of local files."""
+        return DigestCache(self.work / "digests.sqlite")
+
+    @cached_property
+    def files(self) -> tuple[SourceFile, ...]:
+        """The files of the build.
+
+        Raises:
+            SourceError: see ``list_build`` and ``load_listing``.
+        """
+        return load_listing(self.listing_path) if self.is_remote else list_build(self.build)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """What ships under which key.
+
+        Raises:
+            SourceError, LayoutError: see ``plan_layout``.
+        """
+        return plan_layout(self.config, self.files)
+
+    @cached_property
+    def layout_or_none(self) -> Layout | None:
+        """The layout, or None where the build cannot be read: then the tasks say why."""
+        try:
+            return self.layout
+        except LadingError:
+            return None
+
+    @property
+    def doit_config(self) -> dict[str, Any]:
+        """The settings without which doit is not safe for releases (docs/adr/0002)."""
+        from lading.tasks.checker import DigestChecker
+        from lading.tasks.reporter import ReleaseReporter
+
+        DigestChecker.cache = self.cache
+        return {
+            "backend": "lading",
+            "check_file_uptodate": DigestChecker,
+            "default_tasks": [],
+            "dep_file": str(self.run_folder / "state.sqlite"),
+            "forget_disable_default": True,
+            "minversion": "0.37.0",
+            "num_process": 4,
+            "par_type": "thread",
+            "reporter": ReleaseReporter,
+        }
+
+    def destinations(self) -> list[ReleaseDestination]:
+        """Return the destinations of this release, or, without a tag, those of every channel."""
+        if self.release is not None:
+            return list(self.release.destinations)
+        return [
+            ReleaseDestination(name, place.url, place.depot or place.url, "", channel, ())
+            for channel, each in self.config.channels.items()
+            for name, place in self.config.destinations.items()
+            if not each.destinations or name in each.destinations
+        ]
+
+    def store(self, destination: ReleaseDestination) -> Store:
+        """Open the store of a destination's public objects, guarded in staging."""
+        return open_store(destination.url, self.base, root=destination.root)
+
+    def depot(self, destination: ReleaseDestination) -> Store:
+        """Open the store of a destination's depot, guarded in staging."""
+        return open_store(destination.depot_url, self.base, root=destination.root)
+
+
+def open_session(given: Mapping[str, str], folder: Path) -> Session:
+    """Make a session of a command line.
+
+    Args:
+        given: the variables as doit read them.
+        folder: where to look for the configuration.
+
+    Raises:
+        UsageError, ConfigError: with every problem in it.
+    """
+    loaded = load_config(folder, given.get("config", ""))
+    variables = parse_variables(given, loaded.config.variables)
+    release = None
+    if variables.tag:
+        staging = bool(variables.staging)
+        release = resolve_release(loaded.config, variables.type, variables.tag, staging=staging)
+    elif variables.type and variables.type not in loaded.config.channels:
+        resolve_release(loaded.config, variables.type, "", staging=True)  # says what is wrong
+    return Session(loaded.base, loaded.config, variables, release)
+
+
+@cache
+def current() -> Session:
+    """Return the session of this process's command line.
+
+    Raises:
+        InvalidTask: one line, exit code 3 under every doit command.
+    """
+    try:
+        return open_session(_given_variables(), Path.cwd())
+    except UsageError as error:
+        raise InvalidTask(str(error)) from error
+
+
+def _given_variables() -> dict[str, str]:
+    # doit has no public way to list the names given; None before doit has read them
+    return dict(getattr(doit.doit_cmd, "_CMDLINE_VARS", None) or {})

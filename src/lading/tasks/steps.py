@@ -1,0 +1,226 @@
+"""What each task does, as a function of the session: one step of a release each.
+
+A step returns its outcome for the closing table. It never prints and never names itself.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lading.errors import RefusedError, SourceError
+from lading.prepare import archives
+from lading.prepare.describe import describe_release, digest_artifacts, locate
+from lading.prepare.digests import DigestCache
+from lading.prepare.gates import render_report, require_gates, run_gates
+from lading.release.layout import Artifact, Layout
+from lading.release.manifest import Manifest, documents_of, parse_manifest
+from lading.release.names import Prefix, Release, ReleaseDestination
+from lading.services.git import resolve_commit
+from lading.ship.cleanup import clean_staging, plan_staging_cleanup
+from lading.ship.depot import DepotTarget
+from lading.ship.promote import PrefixTarget
+from lading.ship.receipts import load_receipt, render_receipt
+from lading.ship.shipment import Shipment
+from lading.ship.target import settle
+from lading.storage import Progress, Store, open_store
+from lading.storage.bytes import write_atomically
+from lading.storage.source import fetch_build
+from lading.tasks.session import Session
+from lading.tasks.wording import count, format_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a step ended."""
+
+    summary: str
+    """What was done, in a few words."""
+    changed: bool = True
+    """Whether anything was done at all."""
+
+
+def need_release(session: Session) -> Release:
+    """Return the release.
+
+    Raises:
+        RefusedError: no tag was given.
+    """
+    if session.release is None:
+        raise RefusedError("tag: expected tag=... on the command line, got nothing")
+    return session.release
+
+
+def fetch(session: Session, progress: Progress) -> Outcome:
+    """Download a build that is not on this machine, and freeze its listing."""
+    need_release(session)
+    fetched, kept = fetch_build(session.source_url, session.build, session.listing_path, progress)
+    return Outcome(f"{count(fetched, 'file')} fetched, {kept} kept", changed=bool(fetched))
+
+
+def check(session: Session, progress: Progress) -> Outcome:
+    """Ask every gate; write the report, also of a refused build."""
+    need_release(session)
+    files = session.files
+    results = run_gates(session.config, session.build, files, progress)
+    write_atomically(session.folder / "check.json", render_report(results))
+    require_gates(results)
+    layout = session.layout
+    shipped = count(len(layout.artifacts), "public file")
+    return Outcome(f"{count(len(results), 'gate')} passed, {shipped}")
+
+
+def compress_sqlite(session: Session, artifact: Artifact, progress: Progress) -> Outcome:
+    """Pack one database."""
+    source, target = session.build / artifact.members[0], session.archives / artifact.path
+    level = session.config.prepare.sqlite.level
+    made = archives.compress_file(
+        source, target, level=level, cache=session.cache, progress=progress
+    )
+    return _archive_outcome(made, [source], target)
+
+
+def zip_parquet(session: Session, artifact: Artifact, progress: Progress) -> Outcome:
+    """Pack one bundle."""
+    members = [session.build / path for path in artifact.members]
+    target = session.archives / artifact.path
+    made = archives.store_bundle(
+        members[0].parent, members, target, cache=session.cache, progress=progress
+    )
+    return _archive_outcome(made, members, target)
+
+
+def manifest(session: Session, progress: Progress) -> Outcome:
+    """Describe the release: ``release.json`` and ``SHA256SUMS``."""
+    described = describe(session, session.layout, session.cache, progress)
+    for key, data in documents_of(described).items():
+        write_atomically(session.folder / key, data)
+    return Outcome(f"{count(len(described.files), 'file')}, {format_bytes(described.size_bytes)}")
+
+
+def describe(
+    session: Session, layout: Layout, cache: DigestCache, progress: Progress
+) -> Manifest:
+    """Digest the public files of a layout and describe them. Effects: none but the cache."""
+    release = need_release(session)
+    digests = digest_artifacts(release, layout, session.build, session.archives, cache, progress)
+    repository = session.base / session.config.project.repository
+    return describe_release(
+        release,
+        layout,
+        digests,
+        source=release.source_url,
+        commit=resolve_commit(repository, release.tag),
+    )
+
+
+def archive_settings(session: Session, artifact: Artifact) -> dict[str, Any]:
+    """Return the settings that an archive of this kind is made with."""
+    if artifact.kind == "sqlite":
+        return archives.deflate_settings(session.config.prepare.sqlite.level)
+    return archives.STORE_SETTINGS
+
+
+def upload(session: Session, destination: ReleaseDestination, progress: Progress) -> Outcome:
+    """Send to the depot of one destination what it lacks; write the receipt."""
+    target = depot_target(session, destination, session.depot(destination))
+    changes, receipt = settle(target, progress)
+    write_atomically(upload_receipt_path(session, destination), render_receipt(receipt))
+    if changes.is_empty:
+        return Outcome(f"{count(len(changes.kept), 'object')} there already", changed=False)
+    size = format_bytes(sum(each.size_bytes for each in changes.sent))
+    return Outcome(f"{count(len(changes.sent), 'object')} sent, {size}; {len(changes.kept)} kept")
+
+
+def promote(
+    session: Session, destination: ReleaseDestination, prefix: Prefix, progress: Progress
+) -> Outcome:
+    """Switch one public prefix; write the receipt."""
+    store = session.store(destination)
+    target = prefix_target(session, destination, prefix, store)
+    plan, receipt = settle(target, progress)
+    write_atomically(promote_receipt_path(session, prefix), render_receipt(receipt))
+    changes = plan.changes
+    if plan.is_empty or changes.is_empty:
+        return Outcome(f"{count(len(changes.kept), 'object')} as released", changed=False)
+    return Outcome(
+        f"{len(changes.copy)} new, {len(changes.replace)} replaced,"
+        f" {len(changes.delete)} deleted, {len(changes.kept)} kept"
+    )
+
+
+def staging_cleanup(session: Session, progress: Progress) -> Outcome:
+    """Empty the staging root of every destination.
+
+    Raises:
+        RefusedError: ``staging=0`` was asked for.
+    """
+    if session.variables.staging is False:
+        raise RefusedError("staging: expected 1 or nothing, since only staging is emptied; got 0")
+    del progress
+    objects, size = 0, 0
+    urls = {url for d in session.config.destinations.values() for url in (d.url, d.depot) if url}
+    for url in sorted(urls):
+        store = open_store(url, session.base, root="staging/")
+        entries = plan_staging_cleanup(store)
+        clean_staging(store, entries)
+        objects, size = objects + len(entries), size + sum(each.size_bytes for each in entries)
+    places = count(len(urls), "place")
+    return Outcome(
+        f"{count(objects, 'object')} deleted, {format_bytes(size)}, in {places}",
+        changed=bool(objects),
+    )
+
+
+def load_shipment(session: Session) -> Shipment:
+    """Load the manifest that was made on this machine, with the files that it describes.
+
+    Raises:
+        SourceError: there is none, or it is of another tool's making.
+    """
+    release = need_release(session)
+    try:
+        found = parse_manifest(session.manifest_path.read_bytes(), str(session.manifest_path))
+    except OSError as error:
+        raise SourceError(f"{session.manifest_path}: expected a manifest, found none") from error
+    paths = {
+        each.key: locate(each, session.build, session.archives) for each in session.layout.artifacts
+    }
+    return Shipment(release, found, paths)
+
+
+def depot_target(session: Session, destination: ReleaseDestination, store: Store) -> DepotTarget:
+    """Return the depot of a destination as a target of this release."""
+    known = load_receipt(upload_receipt_path(session, destination))
+    return DepotTarget(store, destination, load_shipment(session), known)
+
+
+def prefix_target(
+    session: Session, destination: ReleaseDestination, prefix: Prefix, store: Store
+) -> PrefixTarget:
+    """Return a prefix as a target of this release."""
+    return PrefixTarget(
+        store,
+        session.depot(destination),
+        destination,
+        prefix,
+        load_shipment(session),
+        known=load_receipt(promote_receipt_path(session, prefix)),
+    )
+
+
+def upload_receipt_path(session: Session, destination: ReleaseDestination) -> Path:
+    """Return where the receipt of an upload is kept."""
+    return session.run_folder / "receipts" / "upload" / f"{destination.name}.json"
+
+
+def promote_receipt_path(session: Session, prefix: Prefix) -> Path:
+    """Return where the receipt of a promotion is kept."""
+    name = f"{prefix.name}.json"
+    return session.run_folder / "receipts" / "promote" / prefix.destination / name
+
+
+def _archive_outcome(made: bool, members: list[Path], target: Path) -> Outcome:  # noqa: FBT001
+    before = sum(path.stat().st_size for path in members)
+    after = target.stat().st_size
+    share = f"{format_bytes(before)} to {format_bytes(after)}"
+    return Outcome(share if made else f"{share}, unchanged", changed=made)

@@ -1,0 +1,71 @@
+"""The variables of the command line, ``name=value``, checked as a set.
+
+A misspelt ``stagign=1`` is an error with the nearest known name, never a production run.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lading.config.problems import nearest
+from lading.errors import UsageError
+
+KNOWN = ("type", "tag", "staging", "config", "deep")
+_TRUE = {"1", "true", "yes"}
+_FALSE = {"0", "false", "no"}
+
+
+@dataclass(frozen=True, slots=True)
+class Variables:
+    """What was asked for, each value checked."""
+
+    type: str
+    """Channel, or "" where it is left out."""
+    tag: str
+    """Tag, or "" where it is left out."""
+    staging: bool | None
+    """Whether it is a staging run; None where it is left out."""
+    config: str
+    """Path of the configuration, or ""."""
+    deep: bool
+    """Whether ``verify`` asks every object itself."""
+
+
+def parse_variables(given: Mapping[str, str], own: Sequence[str] = ()) -> Variables:
+    """Check the variables of a command line.
+
+    Args:
+        given: names and values as doit read them.
+        own: names that the project's own tasks read (``variables`` in lading.toml).
+
+    Raises:
+        UsageError: an unknown name, or a value that is impossible.
+    """
+    known = (*KNOWN, *own)
+    for name, value in given.items():
+        if name not in known:
+            raise UsageError(
+                f"{name}={value}: expected one of {', '.join(known)}, got {name!r}"
+                + nearest(name, known)
+            )
+        if not value and name in KNOWN:
+            raise UsageError(f"{name}=: expected a value, got nothing")
+    staging = given.get("staging")
+    return Variables(
+        type=given.get("type", ""),
+        tag=given.get("tag", ""),
+        staging=None if staging is None else parse_flag("staging", staging),
+        config=given.get("config", ""),
+        deep=parse_flag("deep", given.get("deep", "0")),
+    )
+
+
+def parse_flag(name: str, value: str) -> bool:
+    """Read a flag: 1/0, true/false, yes/no.
+
+    Raises:
+        UsageError: any other value.
+    """
+    lowered = value.lower()
+    if lowered not in _TRUE | _FALSE:
+        raise UsageError(f"{name}: expected 1/0, true/false or yes/no, got {value!r}")
+    return lowered in _TRUE
