@@ -1,4 +1,4 @@
-"""Lading ships datasets: a release as doit tasks, verified everywhere before anything public switches.
+"""Lading ships datasets: a release as doit tasks, switched once it is verified everywhere.
 
 The rooms and the arrows between them stand in docs/architecture.md.
 This module holds the version and never imports a room.

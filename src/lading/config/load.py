@@ -97,4 +97,6 @@ def _read(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{path.name}: expected TOML, got {error}"]) from error
     except OSError as error:
-        raise ConfigError([f"{path.name}: expected a readable file, got {error.strerror}"]) from error
+        raise ConfigError(
+            [f"{path.name}: expected a readable file, got {error.strerror}"]
+        ) from error

@@ -65,8 +65,10 @@ def _key_template(value: str) -> str:
 
 
 def _url(value: str) -> str:
-    scheme = re.match(r"([a-z][a-z0-9+.-]*)://", value)
-    if not value or (":" in value and not scheme) or "?" in value or "@" in value.split("/")[-1]:
+    scheme, separator, rest = value.partition("://")
+    is_url = bool(separator) and re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme)
+    has_secret = "@" in rest.partition("/")[0] or "?" in value
+    if not value or (":" in value and not is_url) or has_secret:
         raise _expected("a path or a URL such as 'build/gcs', 'gs://bucket' or 's3://bucket/root'")
     return value
 

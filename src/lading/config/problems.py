@@ -5,11 +5,13 @@ A line reads ``lading.toml: channels.nightly.prefixes[1]: expected ..., got ...`
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+_ALIKE = 0.7
 _EXPECTED = {
     "missing": "a value",
     "string_type": "a string",
@@ -53,9 +55,18 @@ def render_problems(error: ValidationError, model: type[BaseModel]) -> list[str]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return `` (did you mean 'x'?)`` for the nearest known name, or an empty string."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    """Return `` (did you mean 'x'?)`` for the nearest known name, or an empty string.
+
+    A common beginning counts beside likeness: ``stage`` is nearer to ``staging`` than to ``tag``.
+    """
+
+    def likeness(other: str) -> float:
+        pairs = zip(name, other, strict=False)
+        beginning = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return difflib.SequenceMatcher(None, name, other).ratio() + 0.1 * beginning
+
+    close = max(known, key=likeness, default="")
+    return f" (did you mean {close!r}?)" if close and likeness(close) >= _ALIKE else ""
 
 
 def _render_problem(detail: ErrorDetails, model: type[BaseModel]) -> str:

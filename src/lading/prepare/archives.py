@@ -78,8 +78,7 @@ def is_archive_current(
         return False
     sources = {path.name: cache.digest(path).sha256 for path in members}
     return bool(
-        receipt.get("sources") == sources
-        and receipt.get("sha256") == cache.digest(target).sha256
+        receipt.get("sources") == sources and receipt.get("sha256") == cache.digest(target).sha256
     )
 
 

@@ -1,6 +1,5 @@
 """From a layout and the digests of its files to a manifest."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -70,7 +69,7 @@ def digest_artifacts(
     paths = [
         (locate(each, build, archives), release.is_deposited(each.key)) for each in layout.artifacts
     ]
-    progress.set_size(sum(os.path.getsize(path) for path, _ in paths if path.exists()))
+    progress.set_size(sum(path.stat().st_size for path, _ in paths if path.exists()))
     return cache.digest_all(paths, progress)
 
 

@@ -60,7 +60,9 @@ class DigestCache:
             digest = digest_file(path, md5=md5, progress=progress)
             after = path.stat()
         except OSError as error:
-            raise SourceError(f"{path}: expected a readable file, got {error.strerror!r}") from error
+            raise SourceError(
+                f"{path}: expected a readable file, got {error.strerror!r}"
+            ) from error
         if _stamp(before) != _stamp(after) or digest.size_bytes != after.st_size:
             raise SourceError(
                 f"{path}: expected a file at rest, found it changed while it was read",

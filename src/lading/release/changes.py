@@ -93,9 +93,7 @@ def plan_prefix(objects: Mapping[str, Digest], standing: Mapping[str, Digest]) -
     )
 
 
-def check_immutable(
-    place: str, changes: PrefixChanges, standing: Mapping[str, Digest]
-) -> None:
+def check_immutable(place: str, changes: PrefixChanges, standing: Mapping[str, Digest]) -> None:
     """Refuse changes that would rewrite an immutable prefix; additions are allowed.
 
     Raises:

@@ -91,7 +91,9 @@ def check_names(paths: Iterable[str]) -> None:
     for path in paths:
         reason = _fault_of(path)
         if reason:
-            raise SourceError(f"source: expected names that can ship anywhere, got {path!r}: {reason}")
+            raise SourceError(
+                f"source: expected names that can ship anywhere, got {path!r}: {reason}"
+            )
         folded = _fold(path)
         if folded in seen and seen[folded] != path:
             raise SourceError(
@@ -113,9 +115,7 @@ def plan_layout(config: Config, files: Sequence[SourceFile]) -> Layout:
     check_names(paths)
     marker = config.source.success_marker
     ignored = {
-        path
-        for path in paths
-        if path == marker or matches_any(config.layout.leave_out, path)
+        path for path in paths if path == marker or matches_any(config.layout.leave_out, path)
     }
     candidates = [path for path in paths if path not in ignored]
     artifacts = list(_artifacts(config, candidates))
@@ -209,9 +209,10 @@ def _check_keys(artifacts: Sequence[Artifact]) -> None:
     for folded, artifact in owners.items():
         for parent in PurePosixPath(folded).parents:
             if str(parent) in owners:
+                above = owners[str(parent)]
                 raise LayoutError(
-                    f"layout: expected no key that is also a folder, got {owners[str(parent)].key!r}"
-                    f" from {owners[str(parent)].path!r} and {artifact.key!r} from {artifact.path!r}"
+                    f"layout: expected no key that is also a folder, got {above.key!r}"
+                    f" from {above.path!r} and {artifact.key!r} from {artifact.path!r}"
                 )
 
 

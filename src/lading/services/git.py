@@ -18,6 +18,8 @@ def resolve_commit(repository: Path, tag: str) -> str | None:
         return None
     reference = f"refs/tags/{tag}^{{commit}}"
     with suppress(CommandError):
-        found = run_command(["git", "rev-parse", "--verify", "--quiet", reference], folder=repository)
+        found = run_command(
+            ["git", "rev-parse", "--verify", "--quiet", reference], folder=repository
+        )
         return found.strip() or None
     return None

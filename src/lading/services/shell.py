@@ -36,7 +36,9 @@ def run_command(arguments: Sequence[str], *, folder: Path, timeout_s: float = 60
     except sh.CommandNotFound as error:
         raise CommandError(f"{program}: expected the program, found none on the PATH") from error
     except sh.TimeoutException as error:
-        raise CommandError(f"{program} {rest[0]}: expected an end within {timeout_s:g} s") from error
+        raise CommandError(
+            f"{program} {rest[0]}: expected an end within {timeout_s:g} s"
+        ) from error
     except sh.ErrorReturnCode as error:
         lines = error.stderr.decode(errors="replace").strip().splitlines() or ["(nothing)"]
         raise CommandError(

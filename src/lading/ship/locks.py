@@ -8,7 +8,6 @@ another release when it has expired.
 import json
 import os
 import socket
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -89,7 +88,7 @@ class PrefixLock:
                     f"{self._store.url}/{self._key}: expected no lock, found one of"
                     f" {standing.channel} {standing.tag} held by {standing.owner}"
                     f" since {standing.acquired_at:%Y-%m-%d %H:%M:%S} UTC",
-                    hint=f"wait for it, or until {standing.expires_at:%H:%M:%S} UTC when it expires",
+                    hint=f"wait for it; it expires at {standing.expires_at:%H:%M:%S} UTC",
                 )
             condition = Condition(if_version=standing.version) if standing else IF_ABSENT
             with suppress(ConditionError, MissingObjectError):
@@ -143,7 +142,7 @@ def load_lock(store: Store, key: str) -> LockState | None:
     if entry is None:
         return None
     try:
-        table: Mapping[str, Any] = json.loads(store.get(key))
+        table: dict[str, Any] = json.loads(store.get(key))
         return LockState(
             owner=str(table["owner"]),
             channel=str(table["channel"]),

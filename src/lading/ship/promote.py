@@ -212,6 +212,8 @@ def faults_of(changes: PrefixChanges) -> dict[str, str]:
     """Say by key what is wrong with a prefix that should hold a release; empty: nothing."""
     return {
         **{key: f"expected {each.describe()}, found none" for key, each in changes.copy.items()},
-        **{key: f"expected {d.describe()}, found other bytes" for key, d in changes.replace.items()},
+        **{
+            key: f"expected {d.describe()}, found other bytes" for key, d in changes.replace.items()
+        },
         **{key: f"expected no object, found {n} bytes" for key, n in changes.delete.items()},
     }

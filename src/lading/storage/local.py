@@ -121,11 +121,10 @@ class LocalStore:
     def sweep(self) -> None:
         with self._explained(self._scratch_key, "sweep"), suppress(FileNotFoundError):
             for path in list(self._scratch.iterdir()):
-                with suppress(FileNotFoundError), path.open("rb") as file:
-                    # a live writer holds the lock of its temporary file
-                    with suppress(BlockingIOError):
-                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                        path.unlink()
+                # a live writer holds the lock of its temporary file
+                with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
             with suppress(OSError):  # a live writer still has a file there
                 self._scratch.rmdir()
 

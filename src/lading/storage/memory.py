@@ -9,7 +9,6 @@ from lading.release.objects import Digest, digest_bytes
 from lading.storage.contract import ALWAYS, Body, Condition, Entry, check_key
 from lading.storage.progress import NO_PROGRESS, Progress
 
-
 _STORES: dict[str, "MemoryStore"] = {}
 
 

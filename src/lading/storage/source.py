@@ -87,7 +87,9 @@ def fetch_build(url: str, folder: Path, listing_path: Path, progress: Progress) 
         filesystem, root = fsspec.core.url_to_fs(url)
         with ThreadPoolExecutor(max_workers=_WORKERS) as pool:
             futures = [
-                pool.submit(_fetch, filesystem, f"{root.rstrip('/')}/{each.path}", each, folder, progress)
+                pool.submit(
+                    _fetch, filesystem, f"{root.rstrip('/')}/{each.path}", each, folder, progress
+                )
                 for each in missing
             ]
             try:
@@ -156,11 +158,13 @@ def _fetch(
     temporary = target.with_name(f".{target.name}.part")
     progress.start_file(file.path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with filesystem.open(remote, "rb", block_size=8 * CHUNK_BYTES) as reader:
-        with temporary.open("wb") as writer:
-            while piece := reader.read(CHUNK_BYTES):
-                writer.write(piece)
-                progress.relative_update(len(piece))
+    with (
+        filesystem.open(remote, "rb", block_size=8 * CHUNK_BYTES) as reader,
+        temporary.open("wb") as writer,
+    ):
+        while piece := reader.read(CHUNK_BYTES):
+            writer.write(piece)
+            progress.relative_update(len(piece))
     fault = _fault_of(temporary, file)
     if fault:
         temporary.unlink()
@@ -177,7 +181,9 @@ def _explained(url: str) -> Iterator[None]:
     except SourceError:
         raise
     except ImportError as error:
-        raise SourceError(f"source.url: expected a package that reads {url}, got: {error}") from error
+        raise SourceError(
+            f"source.url: expected a package that reads {url}, got: {error}"
+        ) from error
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SourceError(f"source.url: expected to read {url}, got {reason!r}") from error

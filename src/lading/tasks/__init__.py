@@ -7,7 +7,7 @@ together and decides nothing that they could.
 
 from typing import Any
 
-__all__ = [  # noqa: F822  made on first use, see __getattr__
+__all__ = [  # noqa: RUF022  the order of a release
     "DOIT_CONFIG",
     "task_fetch",
     "task_check",
@@ -31,8 +31,8 @@ def __getattr__(name: str) -> Any:
     """
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from lading.tasks import release, session
+    from lading.tasks import release, session, settings  # noqa: PLC0415  see above
 
     if name == "DOIT_CONFIG":
-        return session.current().doit_config
+        return settings.doit_settings(session.current())
     return release.creator(name)

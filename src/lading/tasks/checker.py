@@ -24,7 +24,7 @@ class DigestChecker(FileChangedChecker):  # type: ignore[misc]  # doit ships no 
         if file_stat.st_size != size:
             return True
         try:
-            return self.cache.digest(Path(file_path)).sha256 != sha256
+            return self.cache.digest(Path(file_path)).sha256 != str(sha256)
         except SourceError:
             return True
 

@@ -126,7 +126,7 @@ class Display:
 def render_table(rows: Iterable[Row]) -> Table:
     """Render what was done, skipped and failed, one line a task where it fits."""
     table = Table(box=None, pad_edge=False, show_header=True, header_style="bold")
-    table.add_column("task", overflow="fold")
+    table.add_column("task", no_wrap=True)
     table.add_column("result", no_wrap=True)
     table.add_column("what", overflow="fold")
     for row in rows:

@@ -72,7 +72,9 @@ def plan(session: Session, progress: Progress) -> Outcome:
     rows = list(_plan_rows(session, progress))
     console.print(_render_plan(rows), soft_wrap=False)
     pending = [row for row in rows if row.change not in {"keep", "skip", "left to you"}]
-    console.print("nothing to do" if not pending else "nothing was written; `doit distribute` does it")
+    console.print(
+        "nothing to do" if not pending else "nothing was written; `doit distribute` does it"
+    )
     refused = [row for row in rows if row.change == "refuse"]
     if refused:
         raise VerifyError(f"{refused[0].target}: {refused[0].note}", hint="see the plan above")

@@ -56,7 +56,9 @@ class ReleaseReporter:
                 " releases in staging"
             )
         if session.release is None and any(each["needs_release"] for each in ours):
-            raise InvalidTask(f"tag: expected tag=... on the command line, got nothing; {TAG_EXAMPLE}")
+            raise InvalidTask(
+                f"tag: expected tag=... on the command line, got nothing; example: {TAG_EXAMPLE}"
+            )
         try:
             if any(each["writes"] for each in ours):
                 self._lock.acquire()
@@ -107,7 +109,8 @@ class ReleaseReporter:
             return
         detail = (fail.message or fail.get_name()).strip()
         if fail.traceback:
-            detail = f"unexpected {detail}: {_last_line(fail)}; the traceback is in {self._log(task, fail)}"
+            last, log = _last_line(fail), self._log(task, fail)
+            detail = f"unexpected {last}; the traceback is in {log}"
         self._display.ended(self._board.end(task.name, "failed", detail))
 
     def cleanup_error(self, exception: BaseFail) -> None:
@@ -168,7 +171,9 @@ class ReleaseReporter:
             sys.stderr.write(f"{row.task} failed: {row.detail}\n")
         if failed or interrupted:
             what = "interrupted" if interrupted else f"{count(len(failed), 'task')} failed"
-            sys.stderr.write(f"{what}; to resume, run the same command: {resume_command(sys.argv)}\n")
+            sys.stderr.write(
+                f"{what}; to resume, run the same command: {resume_command(sys.argv)}\n"
+            )
             return
         states = {row.state for row in rows} - {"skipped"}
         if states <= {"unchanged", "up to date"}:

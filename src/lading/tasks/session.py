@@ -1,10 +1,10 @@
 """What one command line means: variables, configuration, release, folders. Made once."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
 
 import doit
 import doit.doit_cmd
@@ -19,7 +19,7 @@ from lading.release.names import Release, ReleaseDestination, release_folder, re
 from lading.storage import Store, open_store
 from lading.storage.open import local_path
 from lading.storage.source import load_listing
-from lading.tasks.variables import Variables, parse_variables
+from lading.tasks.variables import KNOWN, Variables, parse_variables
 
 
 @dataclass(frozen=True)
@@ -113,25 +113,6 @@ class Session:
         except LadingError:
             return None
 
-    @property
-    def doit_config(self) -> dict[str, Any]:
-        """The settings without which doit is not safe for releases (docs/adr/0002)."""
-        from lading.tasks.checker import DigestChecker
-        from lading.tasks.reporter import ReleaseReporter
-
-        DigestChecker.cache = self.cache
-        return {
-            "backend": "lading",
-            "check_file_uptodate": DigestChecker,
-            "default_tasks": [],
-            "dep_file": str(self.run_folder / "state.sqlite"),
-            "forget_disable_default": True,
-            "minversion": "0.37.0",
-            "num_process": 4,
-            "par_type": "thread",
-            "reporter": ReleaseReporter,
-        }
-
     def destinations(self) -> list[ReleaseDestination]:
         """Return the destinations of this release, or, without a tag, those of every channel."""
         if self.release is not None:
@@ -187,5 +168,9 @@ def current() -> Session:
 
 
 def _given_variables() -> dict[str, str]:
+    names = [each.partition("=")[0] for each in sys.argv[1:] if "=" in each]
+    twice = [name for name in KNOWN if names.count(name) > 1]
+    if twice:
+        raise UsageError(f"{twice[0]}: expected one value, got {names.count(twice[0])}")
     # doit has no public way to list the names given; None before doit has read them
     return dict(getattr(doit.doit_cmd, "_CMDLINE_VARS", None) or {})

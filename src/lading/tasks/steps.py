@@ -97,9 +97,7 @@ def manifest(session: Session, progress: Progress) -> Outcome:
     return Outcome(f"{count(len(described.files), 'file')}, {format_bytes(described.size_bytes)}")
 
 
-def describe(
-    session: Session, layout: Layout, cache: DigestCache, progress: Progress
-) -> Manifest:
+def describe(session: Session, layout: Layout, cache: DigestCache, progress: Progress) -> Manifest:
     """Digest the public files of a layout and describe them. Effects: none but the cache."""
     release = need_release(session)
     digests = digest_artifacts(release, layout, session.build, session.archives, cache, progress)
@@ -128,7 +126,8 @@ def upload(session: Session, destination: ReleaseDestination, progress: Progress
     if changes.is_empty:
         return Outcome(f"{count(len(changes.kept), 'object')} there already", changed=False)
     size = format_bytes(sum(each.size_bytes for each in changes.sent))
-    return Outcome(f"{count(len(changes.sent), 'object')} sent, {size}; {len(changes.kept)} kept")
+    kept = f"; {len(changes.kept)} there already" if changes.kept else ""
+    return Outcome(f"{count(len(changes.sent), 'object')} sent, {size}{kept}")
 
 
 def promote(
@@ -142,10 +141,13 @@ def promote(
     changes = plan.changes
     if plan.is_empty or changes.is_empty:
         return Outcome(f"{count(len(changes.kept), 'object')} as released", changed=False)
-    return Outcome(
-        f"{len(changes.copy)} new, {len(changes.replace)} replaced,"
-        f" {len(changes.delete)} deleted, {len(changes.kept)} kept"
-    )
+    numbers = {
+        "new": changes.copy,
+        "replaced": changes.replace,
+        "deleted": changes.delete,
+        "kept": changes.kept,
+    }
+    return Outcome(", ".join(f"{len(each)} {word}" for word, each in numbers.items() if each))
 
 
 def staging_cleanup(session: Session, progress: Progress) -> Outcome:
@@ -210,13 +212,12 @@ def prefix_target(
 
 def upload_receipt_path(session: Session, destination: ReleaseDestination) -> Path:
     """Return where the receipt of an upload is kept."""
-    return session.run_folder / "receipts" / "upload" / f"{destination.name}.json"
+    return session.run_folder / "receipts" / "upload" / f"{destination.task}.json"
 
 
 def promote_receipt_path(session: Session, prefix: Prefix) -> Path:
     """Return where the receipt of a promotion is kept."""
-    name = f"{prefix.name}.json"
-    return session.run_folder / "receipts" / "promote" / prefix.destination / name
+    return session.run_folder / "receipts" / "promote" / f"{prefix.task}.json"
 
 
 def _archive_outcome(made: bool, members: list[Path], target: Path) -> Outcome:  # noqa: FBT001
