@@ -126,6 +126,7 @@ class PrefixTarget:
         self._touched = False
         self._lock.acquire()
         try:
+            self._store.sweep()
             yield
         except BaseException:
             if not self._touched:

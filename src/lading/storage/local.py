@@ -10,6 +10,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -144,16 +145,24 @@ class LocalStore:
     @contextmanager
     def _temporary(self) -> Iterator[tuple[Path, int]]:
         """Open a temporary file below the root; it is gone afterwards unless it was renamed."""
-        path = self._scratch / secrets.token_hex(8)
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-        descriptor = _in_folder(self._scratch, lambda: os.open(path, flags, _FILE_MODE))
+        path, descriptor = self._open_temporary()
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             os.fchmod(descriptor, _FILE_MODE)
             yield path, descriptor
         finally:
             os.close(descriptor)
             path.unlink(missing_ok=True)
+
+    def _open_temporary(self) -> tuple[Path, int]:
+        """Make a file that is locked for as long as it is written, so that no sweep takes it."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+        while True:
+            path = self._scratch / secrets.token_hex(8)
+            descriptor = _in_folder(self._scratch, partial(os.open, path, flags, _FILE_MODE))
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if path.exists():
+                return path, descriptor
+            os.close(descriptor)  # swept between its making and its lock
 
     def _publish(self, key: str, temporary: Path, path: Path, condition: Condition) -> Entry:
         if condition.if_absent:

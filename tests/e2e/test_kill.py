@@ -1,0 +1,155 @@
+"""kill -9 at any moment, then the same command: it converges, and no reader is ever misled."""
+
+import hashlib
+import json
+import random
+import shutil
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import TimeoutExpired
+
+import pytest
+
+from tests.e2e.project import (
+    CLOUDS,
+    PREFIXES,
+    RELEASE,
+    Project,
+    end_group,
+    history_of,
+    make_build,
+    make_project,
+    public_snapshot,
+    snapshot,
+)
+
+OLD_RELEASE = ("distribute", "type=nightly", "tag=nightly-2025-02-04")
+LOCAL = ("state.sqlite", "/receipts/", "digests.sqlite", "run.lock")
+
+
+@dataclass
+class Reader:
+    """Polls every public prefix, as a stranger would, and notes what no reader may ever see."""
+
+    clouds: Path
+    faults: list[str] = field(default_factory=list)
+    looks: int = 0
+    quiet_looks: int = 0
+    _known: dict[tuple[str, int, int], str] = field(default_factory=dict)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> "Reader":
+        self._thread = threading.Thread(target=self._poll)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _poll(self) -> None:
+        while not self._stop.wait(0.002):
+            for cloud in CLOUDS:
+                for prefix in PREFIXES:
+                    self._look(self.clouds / cloud, prefix)
+
+    def _look(self, cloud: Path, prefix: str) -> None:
+        lock = cloud / ".lading" / "locks" / prefix
+        was_locked = lock.exists()
+        text = _read(cloud / prefix / "release.json")
+        if text is None:
+            return
+        self.looks += 1
+        files = json.loads(text)["files"]
+        for each in files:
+            if self._sha256(cloud / each["depot_key"]) != each["sha256"]:
+                self.faults.append(f"{cloud.name} {prefix}: {each['depot_key']} cannot be had")
+        plain = [
+            each["key"]
+            for each in files
+            if self._sha256(cloud / prefix / each["key"]) != each["sha256"]
+        ]
+        is_quiet = not was_locked and not lock.exists()
+        if is_quiet and _read(cloud / prefix / "release.json") == text:
+            self.quiet_looks += 1
+            if plain:
+                self.faults.append(f"{cloud.name} {prefix}: {plain[0]} differs and no lock stands")
+
+    def _sha256(self, path: Path) -> str:
+        try:
+            found = path.stat()
+            stamp = (str(path), found.st_ino, found.st_mtime_ns)
+            if stamp not in self._known:
+                self._known[stamp] = hashlib.sha256(path.read_bytes()).hexdigest()
+        except FileNotFoundError:
+            return ""
+        return self._known[stamp]
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _prepare(tmp_path: Path, files: int) -> tuple[Project, Path, dict[str, str], float]:
+    """Release last night, keep that state, release tonight undisturbed, and time it."""
+    project = make_project(tmp_path / "project", parquet=files)
+    assert project.run(*OLD_RELEASE).returncode == 0
+    shutil.rmtree(project.source)
+    make_build(project.source, parquet=files - 3, seed=5)
+    before = tmp_path / "before"
+    shutil.copytree(project.folder, before, symlinks=True)
+    begun = time.monotonic()
+    done = project.run(*RELEASE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return project, before, public_snapshot(project), time.monotonic() - begun
+
+
+def _run_schedule(tmp_path: Path, *, kills: int, files: int, seed: int) -> None:
+    project, before, wanted, duration_s = _prepare(tmp_path, files)
+    wanted_work = snapshot(project.work, leave_out=LOCAL)
+    wanted_history = history_of(project)
+    chance = random.Random(seed)
+    looks, cut = 0, 0
+    for number in range(kills):
+        shutil.rmtree(project.folder)
+        shutil.copytree(before, project.folder, symlinks=True)
+        with Reader(project.clouds) as reader:
+            process = project.start(*RELEASE)
+            try:
+                process.wait(timeout=chance.uniform(0, duration_s))
+            except TimeoutExpired:
+                cut += 1
+            end_group(process, signal.SIGKILL)
+            if number % 2:
+                shutil.rmtree(project.work)  # a fresh machine, with no local state at all
+            done = project.run(*RELEASE)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert reader.faults == []
+        assert public_snapshot(project) == wanted
+        assert history_of(project) == wanted_history
+        leave_out = (*LOCAL, "nightly-2025-02-04") if number % 2 else LOCAL
+        found_work = snapshot(project.work, leave_out=leave_out)
+        assert found_work == {key: value for key, value in wanted_work.items() if key in found_work}
+        looks += reader.quiet_looks
+    assert looks > kills
+    assert cut > kills / 2
+
+
+
+
+def test_killed_release_converges(tmp_path: Path) -> None:
+    """After kill -9 at five random moments the same command ends in the undisturbed state."""
+    _run_schedule(tmp_path, kills=5, files=60, seed=5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_killed_release_converges_fifty_times(tmp_path: Path) -> None:
+    """After kill -9 at fifty random moments of a 200-file release the end state is the same."""
+    _run_schedule(tmp_path, kills=50, files=195, seed=20250205)
