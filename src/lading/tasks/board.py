@@ -3,6 +3,8 @@
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
@@ -59,6 +61,8 @@ class Board:
         self._lock = threading.RLock()
         self._rows: dict[str, Row] = {}
         self._signal = 0
+        self._at_work = 0
+        self._idle = threading.Condition(self._lock)
 
     @property
     def rows(self) -> list[Row]:
@@ -91,6 +95,23 @@ class Board:
         with self._lock:
             row = self._rows.get(task) or self.start(task)
             return TaskProgress(self, row)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Count a step as being at work while the block runs."""
+        with self._lock:
+            self._at_work += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._at_work -= 1
+                self._idle.notify_all()
+
+    def wait_until_idle(self, timeout_s: float) -> None:
+        """Wait until no step is at work, so that each can remove what it has not finished."""
+        with self._idle:
+            self._idle.wait_for(lambda: not self._at_work, timeout_s)
 
     def interrupt(self, signal_number: int) -> None:
         """Ask all work to stop at its next piece."""

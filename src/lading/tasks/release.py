@@ -195,7 +195,8 @@ def _task(
 
     def run() -> Any:
         try:
-            outcome = step(current(), BOARD.progress(name))
+            with BOARD.at_work():
+                outcome = step(current(), BOARD.progress(name))
         except LadingError as error:
             return TaskFailed(str(error))
         return {"summary": outcome.summary, "changed": outcome.changed}

@@ -16,6 +16,7 @@ from lading.tasks.display import Display, make_console
 from lading.tasks.runlock import RunLock
 from lading.tasks.wording import count
 
+END_WITHIN_S = 5  # CI services kill about ten seconds after they ask
 TAG_EXAMPLE = "doit distribute type=nightly tag=nightly-2025-02-05 staging=1"
 
 
@@ -148,6 +149,8 @@ class ReleaseReporter:
 
     def _close_running(self) -> bool:
         running = self._board.running
+        if running:
+            self._board.wait_until_idle(END_WITHIN_S)
         for row in running:
             self._board.end(row.task, "interrupted", row.describe())
         return bool(running) or isinstance(sys.exc_info()[1], SystemExit)
