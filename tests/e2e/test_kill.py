@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import TimeoutExpired
+from typing import Self
 
 import pytest
 
@@ -41,7 +42,7 @@ class Reader:
     _known: dict[tuple[str, int, int], str] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
 
-    def __enter__(self) -> "Reader":
+    def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._poll)
         self._thread.start()
         return self
@@ -139,8 +140,6 @@ def _run_schedule(tmp_path: Path, *, kills: int, files: int, seed: int) -> None:
         looks += reader.quiet_looks
     assert looks > kills
     assert cut > kills / 2
-
-
 
 
 def test_killed_release_converges(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ A line reads ``lading.toml: channels.nightly.prefixes[1]: expected ..., got ...`
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -106,20 +107,16 @@ def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> set[str
     """Return the names allowed where a location points, walking the models' annotations."""
     current: Any = model
     for part in location:
-        if isinstance(current, type) and issubclass(current, BaseModel):
+        if _is_model(current):
             current = current.model_fields[str(part)].annotation
-        current = _innermost(current)
-    if isinstance(current, type) and issubclass(current, BaseModel):
-        return set(current.model_fields)
-    return set()
+        elif get_origin(current) is dict:
+            current = get_args(current)[1]
+        elif get_origin(current) is tuple:
+            current = get_args(current)[0]
+        if get_origin(current) is UnionType:  # Zenodo | None: the part that has fields
+            current = next((each for each in get_args(current) if _is_model(each)), current)
+    return set(current.model_fields) if _is_model(current) else set()
 
 
-def _innermost(annotation: Any) -> Any:
-    """Return the model inside ``dict[str, M]``, ``tuple[M, ...]`` or ``M | None``."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in reversed(get_args(annotation)):
-        found = _innermost(argument)
-        if isinstance(found, type) and issubclass(found, BaseModel):
-            return found
-    return annotation
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

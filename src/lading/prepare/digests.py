@@ -92,7 +92,7 @@ class DigestCache:
         return False
 
     def _recall(self, path: Path, found: os.stat_result) -> Digest | None:
-        name = os.fspath(path.absolute())
+        name = self._name(path)
         with self._lock:
             if name not in self._fresh:
                 self._load(name)
@@ -100,13 +100,17 @@ class DigestCache:
         return digest if stamp == _stamp(found) else None
 
     def _remember(self, path: Path, found: os.stat_result, digest: Digest) -> None:
-        name, stamp = os.fspath(path.absolute()), _stamp(found)
+        name, stamp = self._name(path), _stamp(found)
         row = (name, *stamp, digest.sha256, digest.crc32c, digest.md5)
         with self._lock:
             self._fresh[name] = (stamp, digest)
             connection = self._connect(write=not self._read_only)
             if connection is not None and not self._read_only:
                 connection.execute("insert or replace into files values (?, ?, ?, ?, ?, ?)", row)
+
+    def _name(self, path: Path) -> str:
+        """Name a file from the cache's folder, so that both may be moved together."""
+        return os.path.relpath(path.absolute(), self._path.parent.absolute())
 
     def _load(self, name: str) -> None:
         connection = self._connect(write=False)

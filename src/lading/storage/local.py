@@ -126,8 +126,7 @@ class LocalStore:
                 with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     path.unlink()
-            with suppress(OSError):  # a live writer still has a file there
-                self._scratch.rmdir()
+        self._remove_empty_folders(self._scratch)  # not where a live writer has a file
 
     def _path(self, key: str) -> Path:
         return self._folder / check_key(key)

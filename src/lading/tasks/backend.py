@@ -39,8 +39,9 @@ class DurableBackend:
     def set(self, task_id: str, dependency: str, value: Any) -> None:
         """Set a value of a task's record; the record is committed with its last value."""
         with self._lock:
-            self._load(task_id)[dependency] = value
-            if dependency in _LAST_KEYS:
+            record = self._load(task_id)
+            record[dependency] = value
+            if dependency in _LAST_KEYS and _says_something(record):
                 data = self._codec.encode(self._records[task_id])
                 self._execute("insert or replace into tasks values (?, ?)", (task_id, data))
 
@@ -94,6 +95,11 @@ class DurableBackend:
                 path.unlink()
                 self._connection = _open(path)
         return self._connection
+
+
+def _says_something(record: dict[str, Any]) -> bool:
+    """Say whether a record can ever make a task up to date; `doit plan` leaves no file behind."""
+    return any(record.get(key) for key in ("_values_:", "deps:", "ignore:", "result:"))
 
 
 def _open(path: Path) -> sqlite3.Connection:

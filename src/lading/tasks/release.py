@@ -4,6 +4,7 @@ Each creator only says what a task needs, makes and runs; the work is in ``steps
 """
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from doit import create_after
@@ -30,7 +31,7 @@ def task_fetch() -> Task:
         return {"actions": None, "doc": "Nothing to download: the build is read in place."}
     return {
         **_task("fetch", steps.fetch),
-        "targets": [str(session.listing_path)],
+        "targets": [_name(session.listing_path)],
         # the listing of a tag is frozen: it stands only once the download was whole
         "uptodate": [session.listing_path.exists],
     }
@@ -44,7 +45,7 @@ def task_check() -> Task:
         **_task("check", steps.check),
         "file_dep": _source_paths(session, everything=True),
         "task_dep": ["fetch"],
-        "targets": [str(session.folder / "check.json")],
+        "targets": [_name(session.folder / "check.json")],
         "uptodate": [config_changed({**config, "tool": __version__})],
     }
 
@@ -70,7 +71,7 @@ def task_manifest() -> Task:
     """Describe every public file: release.json and SHA256SUMS."""
     session = current()
     layout = _layout(session)
-    archives = [str(session.archives / a.path) for a in (*layout.databases, *layout.bundles)]
+    archives = [_name(session.archives / a.path) for a in (*layout.databases, *layout.bundles)]
     release = session.release
     facts = {
         "release": [release.project, release.source_url, release.deposit_ignore] if release else [],
@@ -81,7 +82,7 @@ def task_manifest() -> Task:
         **_task("manifest", steps.manifest),
         "file_dep": [*_source_paths(session, everything=False), *archives],
         "task_dep": ["check", "compress_sqlite", "zip_parquet"],
-        "targets": [str(session.manifest_path), str(session.folder / "SHA256SUMS")],
+        "targets": [_name(session.manifest_path), _name(session.folder / "SHA256SUMS")],
         "uptodate": [config_changed(facts)],
     }
 
@@ -103,9 +104,9 @@ def task_upload() -> Iterator[Task]:
             **_task(f"upload:{destination.task}", step),
             "name": destination.task,
             "doc": f"Send what is missing to the depot of {destination.name}.",
-            "file_dep": [str(session.manifest_path)],
+            "file_dep": [_name(session.manifest_path)],
             "task_dep": ["manifest"],
-            "targets": [str(steps.upload_receipt_path(session, destination))],
+            "targets": [_name(steps.upload_receipt_path(session, destination))],
             "uptodate": [is_there],
         }
 
@@ -117,7 +118,7 @@ def task_promote() -> Iterator[Task]:
         "doc": "Switch each public prefix, once every destination holds every byte.",
     }
     session = current()
-    uploads = [str(steps.upload_receipt_path(session, each)) for each in session.destinations()]
+    uploads = [_name(steps.upload_receipt_path(session, each)) for each in session.destinations()]
     for destination in session.destinations():
         for prefix in destination.prefixes:
 
@@ -134,9 +135,9 @@ def task_promote() -> Iterator[Task]:
                 **_task(f"promote:{prefix.task}", step),
                 "name": prefix.task,
                 "doc": f"Switch {prefix.name} at {destination.name} to the release.",
-                "file_dep": [str(session.manifest_path), *uploads],
+                "file_dep": [_name(session.manifest_path), *uploads],
                 "task_dep": ["upload"],
-                "targets": [str(steps.promote_receipt_path(session, prefix))],
+                "targets": [_name(steps.promote_receipt_path(session, prefix))],
                 "uptodate": [is_there],
             }
 
@@ -199,7 +200,7 @@ def _task(
                 outcome = step(current(), BOARD.progress(name))
         except LadingError as error:
             return TaskFailed(str(error))
-        return {"summary": outcome.summary, "changed": outcome.changed}
+        return quiet or {"summary": outcome.summary, "changed": outcome.changed}
 
     meta = {"needs_release": needs_release, "writes": writes, "quiet": quiet}
     return {
@@ -226,11 +227,17 @@ def _archive_task(
         **_task(f"{group}:{name}", step),
         "name": name,
         "doc": f"Pack {artifact.path}.",
-        "file_dep": [str(session.build / path) for path in artifact.members],
+        "file_dep": [_name(session.build / path) for path in artifact.members],
         "task_dep": ["check"],
-        "targets": [str(session.archives / artifact.path)],
+        "targets": [_name(session.archives / artifact.path)],
         "uptodate": [config_changed({"level": level, "tool": __version__})],
     }
+
+
+def _name(path: Path) -> str:
+    """Name a file for doit: from its folder, so that state and project may be moved together."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _layout(session: Session) -> Layout:
@@ -243,7 +250,7 @@ def _source_paths(session: Session, *, everything: bool) -> list[str]:
     if layout is None:
         return []
     paths = [each.path for each in session.files] if everything else layout.source_paths
-    return [str(session.build / path) for path in paths]
+    return [_name(session.build / path) for path in paths]
 
 
 def _is_settled(make: Callable[[], Any]) -> bool:

@@ -36,7 +36,8 @@ class ReleaseReporter:
         self._display = Display(make_console(outstream), self._board)
         self._begun = False
         self._is_release = False
-        self._selected: list[Any] = []
+        self._tasks: Mapping[str, Any] = {}
+        self._selected: list[str] = []
         self._closure: list[Any] = []
         self._refusals: list[str] = []
         self._lock = RunLock(sessions.current().work / "run.lock")
@@ -48,8 +49,8 @@ class ReleaseReporter:
             InvalidTask: nothing selected, a variable missing, another run going on.
         """
         session = sessions.current()
-        self._selected = [tasks[name] for name in selected_tasks]
-        self._closure = list(_closure(tasks, self._selected))
+        self._tasks, self._selected = tasks, list(selected_tasks)
+        self._closure = list(_closure(tasks, [tasks[name] for name in self._selected]))
         ours = [each.meta["lading"] for each in self._closure if "lading" in (each.meta or {})]
         if not self._selected:
             raise InvalidTask(
@@ -186,10 +187,11 @@ class ReleaseReporter:
 
     def _refuse_phantoms(self) -> None:
         # a name below a delayed task that turned out not to exist: doit would end with 0
-        for task in self._selected:
-            is_phantom = task.loader is False and not task.subtask_of and not task.has_subtask
-            if is_phantom and not task.actions and not task.task_dep:
-                raise InvalidTask(f"{task.name}: expected a task, found none of that name")
+        for name in self._selected:
+            task = self._tasks[name]  # the real one, where its creator was delayed
+            is_delayed = task.loader is False
+            if is_delayed and not (task.subtask_of or task.has_subtask or task.actions):
+                raise InvalidTask(f"{name}: expected a task, found none of that name")
 
     def _log(self, task: Any, fail: BaseFail) -> str:
         path = sessions.current().run_folder / "logs" / f"{task.name.replace('/', '_')}.log"

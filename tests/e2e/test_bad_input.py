@@ -1,0 +1,351 @@
+"""Bad input, as a person would give it: one clear line, the right exit code, nothing harmed."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.project import CONFIG, DOIT, RELEASE, Project, make_project, public_snapshot
+
+TONIGHT = ("distribute", "type=nightly", "tag=nightly-2025-02-06")
+
+
+@pytest.fixture
+def released(tmp_path: Path) -> Project:
+    """A project whose release of last night is public."""
+    project = make_project(tmp_path / "project")
+    done = project.run(*RELEASE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return project
+
+
+def _refuse_marker(source: Path) -> None:
+    (source / "success").unlink()
+
+
+def _not_a_database(source: Path) -> None:
+    (source / "energy.sqlite").write_text("this is no database, whatever its name says")
+
+
+def _corrupt_page(source: Path) -> None:
+    with (source / "energy.sqlite").open("r+b") as file:
+        file.seek(4096 * 3)
+        file.write(b"\xff" * 4096)
+
+
+def _truncate_database(source: Path) -> None:
+    with (source / "energy.sqlite").open("r+b") as file:
+        file.truncate(4096 * 2)
+
+
+def _uncommitted_wal(source: Path) -> None:
+    script = (
+        "import os, sqlite3, sys\n"
+        "c = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "c.execute('pragma journal_mode=wal')\n"
+        "c.execute('begin')\n"
+        "c.execute('pragma cache_size=1')\n"
+        "c.execute('pragma cache_spill=1')\n"
+        "c.execute('update t set name = name || 1')\n"
+        "c.execute('commit')\n"
+        "os._exit(0)\n"
+    )
+    path = source / "energy.sqlite"
+    subprocess.run([sys.executable, "-c", script, str(path)], check=True)
+    assert path.with_name("energy.sqlite-wal").stat().st_size
+
+
+def _hot_journal(source: Path) -> None:
+    script = (
+        "import os, sqlite3, sys\n"
+        "c = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "c.execute('pragma cache_size=1')\n"
+        "c.execute('begin')\n"
+        "c.execute('update t set name = name || 1')\n"
+        "os._exit(0)\n"
+    )
+    path = source / "energy.sqlite"
+    subprocess.run([sys.executable, "-c", script, str(path)], check=True)
+    assert path.with_name("energy.sqlite-journal").stat().st_size
+
+
+def _empty_parquet(source: Path) -> None:
+    (source / "parquet" / "table_001.parquet").write_bytes(b"")
+
+
+def _truncate_parquet(source: Path) -> None:
+    path = source / "parquet" / "table_001.parquet"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _empty_bundle(source: Path) -> None:
+    for path in (source / "parquet").glob("*.parquet"):
+        path.unlink()
+
+
+def _two_packages(source: Path) -> None:
+    shutil.copy(source / "parquet" / "datapackage.json", source / "parquet" / "b_datapackage.json")
+
+
+def _same_key(source: Path) -> None:
+    shutil.copy(source / "parquet" / "table_001.parquet", source / "table_001.parquet")
+
+
+def _differ_in_case(source: Path) -> None:
+    (source / "NOTES.json").write_text("{}")
+
+
+def _control_character(source: Path) -> None:
+    (source / "bad\nname.json").write_text("{}")
+
+
+def _link_out(source: Path) -> None:
+    (source / "secrets.json").symlink_to("/etc/hostname")
+
+
+def _remove_source(source: Path) -> None:
+    shutil.rmtree(source)
+
+
+def _empty_source(source: Path) -> None:
+    shutil.rmtree(source)
+    source.mkdir()
+
+
+def _source_is_a_file(source: Path) -> None:
+    shutil.rmtree(source)
+    source.write_text("not a folder")
+
+
+BAD_BUILDS: list[tuple[Callable[[Path], None], str, str]] = [
+    (_refuse_marker, "success", "expected the build's success marker"),
+    (_not_a_database, "energy.sqlite", "expected a SQLite database"),
+    (_corrupt_page, "energy.sqlite", "expected a sound SQLite database"),
+    (_truncate_database, "energy.sqlite", "it is cut short"),
+    (_uncommitted_wal, "energy.sqlite", "found a live write-ahead log energy.sqlite-wal"),
+    (_hot_journal, "energy.sqlite", "found a hot journal energy.sqlite-journal"),
+    (_empty_parquet, "parquet/table_001.parquet", "expected a parquet file, found 0 bytes"),
+    (_truncate_parquet, "parquet/table_001.parquet", "expected a parquet footer"),
+    (_empty_bundle, "parquet", "prepare.bundles: expected files *.parquet"),
+    (_two_packages, "b_datapackage.json", "expected exactly one *datapackage.json in parquet"),
+    (_same_key, "'table_001.parquet'", "expected one file for the key"),
+    (_differ_in_case, "'NOTES.json'", "expected names that differ in more than case"),
+    (_control_character, "'bad\\nname.json'", "control characters"),
+    (_link_out, "'secrets.json'", "which leads out"),
+    (_remove_source, "source", "expected the folder of a build"),
+    (_empty_source, "source", "found an empty folder"),
+    (_source_is_a_file, "source", "found a file"),
+]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "place", "reason"), BAD_BUILDS, ids=[row[0].__name__.strip("_") for row in BAD_BUILDS]
+)
+def test_bad_build_is_refused(
+    released: Project, spoil: Callable[[Path], None], place: str, reason: str
+) -> None:
+    """A bad build ends in one clear line and exit code 1, and the public state is untouched."""
+    before = public_snapshot(released)
+    spoil(released.source)
+    done = released.run(*TONIGHT)
+
+    failed = [line for line in done.stderr.splitlines() if "failed: " in line]
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert len(failed) == 1, done.stderr
+    assert failed[0].startswith("check failed: ")
+    assert reason in failed[0]
+    assert place in failed[0]
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "run the same command: doit distribute type=nightly" in done.stderr
+    assert public_snapshot(released) == before
+    assert list(released.work.rglob("*.part")) == []
+
+
+def test_source_is_never_written_to(released: Project) -> None:
+    """A release makes no file beside a database and changes no byte of the build."""
+    _uncommitted_wal(released.source)
+    before = {
+        path: (path.stat().st_mtime_ns, path.read_bytes())
+        for path in sorted(released.source.rglob("*"))
+        if path.is_file()
+    }
+    assert released.run(*TONIGHT).returncode == 1
+
+    after = {
+        path: (path.stat().st_mtime_ns, path.read_bytes())
+        for path in sorted(released.source.rglob("*"))
+        if path.is_file()
+    }
+
+    assert after == before
+
+
+BAD_LINES = [
+    (("type=nigtly", "tag=nightly-2025-02-05"), 3, "type: expected one of nightly, stable"),
+    (("type=stable", "tag=nightly-2025-02-05"), 3, "tag: expected a tag of channel stable"),
+    (("tag=weekly-2025-02-05",), 3, "tag: expected a tag that fits a channel"),
+    (("tag=v2025.2.3; rm -rf /",), 3, "got 'v2025.2.3; rm -rf /'"),
+    (("tag=nightly-2025-02-05x",), 3, "got 'nightly-2025-02-05x'"),
+    (("tag=nightly-2025-02-05", "stagign=1"), 3, "did you mean 'staging'?"),
+    (("tag=nightly-2025-02-05", "stage=1"), 3, "did you mean 'staging'?"),
+    (("tag=nightly-2025-02-05", "staging=maybe"), 3, "staging: expected 1/0, true/false or yes/no"),
+    (("tag=nightly-2025-02-05", "staging="), 3, "staging=: expected a value, got nothing"),
+    (("tag=nightly-2025-02-05", "staging=1", "staging=0"), 3, "staging: expected one value, got 2"),
+    (("tag=nightly-2025-02-05", "config=nowhere.toml"), 3, "config=nowhere.toml: expected"),
+    ((), 2, "tag: expected tag=... on the command line, got nothing"),
+]
+
+
+@pytest.mark.parametrize(("variables", "code", "reason"), BAD_LINES)
+def test_bad_command_line_is_refused(
+    tmp_path: Path, variables: tuple[str, ...], code: int, reason: str
+) -> None:
+    """A bad command line ends in one line on stderr, and nothing is done."""
+    project = make_project(tmp_path / "project", parquet=1)
+    done = project.run("distribute", *variables)
+
+    assert done.returncode == code
+    assert reason in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not project.clouds.exists()
+    assert list(project.work.rglob("*.zip")) == []
+
+
+BAD_CONFIGS = [
+    (None, "lading.toml: expected in "),
+    ("", "lading.toml: expected [project], [source], [destinations] and [channels], got none"),
+    ("[project", "lading.toml: expected TOML, got "),
+    (
+        CONFIG.replace('"eel-hole"', "5"),
+        "prefixes[1]: expected a string, got 5",
+    ),
+    (CONFIG.replace("prefixes", "prefixs", 1), "(did you mean 'prefixes'?)"),
+]
+
+
+@pytest.mark.parametrize(("text", "reason"), BAD_CONFIGS)
+@pytest.mark.parametrize("command", ["list", "distribute"])
+def test_bad_configuration_is_refused(
+    tmp_path: Path, text: str | None, reason: str, command: str
+) -> None:
+    """A bad configuration ends every command with its problems and exit code 3."""
+    project = make_project(tmp_path / "project", parquet=1)
+    path = project.folder / "lading.toml"
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
+    done = project.run(command)
+
+    assert done.returncode == 3
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("cloud", ["gcs", "s3"])
+def test_destination_that_is_a_file(released: Project, cloud: str) -> None:
+    """A destination that is a file fails its upload; the other's public prefixes do not move."""
+    other = "s3" if cloud == "gcs" else "gcs"
+    shutil.rmtree(released.clouds / cloud)
+    (released.clouds / cloud).write_text("in the way")
+    before = public_snapshot(released)
+    done = released.run(*TONIGHT)
+    after = public_snapshot(released)
+
+    def public(found: dict[str, str]) -> dict[str, str]:
+        return {key: value for key, value in found.items() if "/.lading/" not in key}
+
+    assert done.returncode == 1
+    assert f"upload:{cloud}-nightly failed: " in done.stderr
+    assert "Not a directory" in done.stderr or "a file stands there" in done.stderr
+    assert public(after) == public(before)
+    assert any(key.startswith(f"{other}/nightly/") for key in after)
+
+
+def _in_namespace(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script where it may mount file systems of its own."""
+    return subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-ec", script],
+        cwd=folder,
+        env={**os.environ, "CI": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def namespace(tmp_path: Path) -> None:
+    """Skip where this machine lets nobody mount a file system."""
+    try:
+        probe = _in_namespace("mkdir m && mount -t tmpfs none m", tmp_path)
+    except FileNotFoundError:
+        pytest.skip("no unshare on this machine")
+    if probe.returncode:
+        pytest.skip(f"this machine does not allow mounts: {probe.stderr.strip()}")
+
+
+@pytest.mark.usefixtures("namespace")
+def test_full_work_disk(released: Project) -> None:
+    """A full disk under the archives is said in one line; no half-written archive is left."""
+    before = public_snapshot(released)
+    shutil.rmtree(released.work)
+    connection = sqlite3.connect(released.source / "energy.sqlite")
+    connection.execute("create table noise as select randomblob(400000) as b")
+    connection.close()
+    script = (
+        "mkdir build && mount -t tmpfs -o size=250k none build\n"
+        f"code=0; {DOIT} {' '.join(TONIGHT)} || code=$?\n"
+        "find build -name '*.zip' -size +100k; find build -name '*.part'; exit $code"
+    )
+    done = _in_namespace(script, released.folder)
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert ".part" not in done.stdout
+    assert "build/archives/energy.sqlite.zip" not in done.stdout
+    assert public_snapshot(released) == before
+
+
+@pytest.mark.usefixtures("namespace")
+def test_full_destination(tmp_path: Path) -> None:
+    """A full destination fails its upload in one line, and no prefix anywhere appears."""
+    project = make_project(tmp_path / "project")
+    (project.clouds / "gcs").mkdir(parents=True)
+    script = (
+        "mount -t tmpfs -o size=40k none clouds/gcs\n"
+        f"code=0; {DOIT} {' '.join(RELEASE)} || code=$?\n"
+        "find clouds/gcs/nightly clouds/s3/nightly clouds/gcs/.lading/tmp -type f; exit $code"
+    )
+    done = _in_namespace(script, project.folder)
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "upload:gcs-nightly failed: " in done.stderr
+    assert "No space left on device" in done.stderr
+    assert "clouds/" not in done.stdout.partition("to resume")[2]
+    assert not (project.clouds / "s3" / "nightly").exists()
+
+
+@pytest.mark.usefixtures("namespace")
+def test_read_only_destination(released: Project) -> None:
+    """A read-only destination fails in one line; `plan` needs no write access to it."""
+    before = public_snapshot(released)
+    script = (
+        "mount --bind clouds clouds && mount -o remount,ro,bind clouds\n"
+        f"{DOIT} plan {' '.join(TONIGHT[1:])}\n"
+        f"code=0; {DOIT} {' '.join(TONIGHT)} || code=$?; exit $code"
+    )
+    done = _in_namespace(script, released.folder)
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Read-only file system" in done.stderr
+    assert "nothing was written" in done.stdout
+    assert public_snapshot(released) == before
