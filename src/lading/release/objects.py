@@ -35,7 +35,7 @@ class Digest:
     def describe(self) -> str:
         """Name the strongest digest known, for a message."""
         if self.sha256:
-            return f"sha256 {self.sha256[:16]}… ({self.size_bytes} bytes)"
+            return f"sha256 {self.sha256} ({self.size_bytes} bytes)"
         return f"crc32c {self.crc32c or 'unknown'} ({self.size_bytes} bytes)"
 
 

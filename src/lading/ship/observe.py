@@ -13,24 +13,33 @@ Item = TypeVar("Item")
 
 
 def observe_objects(
-    store: Store, prefix: str, wanted: Mapping[str, Digest], known: Receipt | None
+    store: Store,
+    prefix: str,
+    wanted: Mapping[str, Digest],
+    known: Receipt | None,
+    *,
+    ask_other_sizes: bool = False,
 ) -> dict[str, ProvedObject]:
     """List a prefix and say of each object what its bytes are.
 
     An object is asked for its digest only where neither the listing nor the receipt tells
-    and where the answer matters: its key is wanted and its size is right.
+    and where the answer matters: its key is wanted and its size is right, or a person wants
+    to know what stands there instead.
 
     Args:
         store: where to look.
         prefix: what the keys begin with; left out of the keys returned.
         wanted: what should be there, by key without the prefix.
         known: what was read back before.
+        ask_other_sizes: ask wanted objects of another size as well.
 
     Returns:
         One entry per object, by key without the prefix, sorted.
     """
     entries = {each.key.removeprefix(prefix): each for each in store.list(prefix)}
     told = {key: _told(key, each, wanted.get(key), known) for key, each in entries.items()}
+    if ask_other_sizes:
+        told.update({k: None for k, d in told.items() if d and not d.crc32c and k in wanted})
     asked = [key for key, digest in told.items() if digest is None]
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
         answers = pool.map(lambda key: store.digest(prefix + key), asked)

@@ -101,9 +101,15 @@ class PrefixTarget:
 
     def observe(self) -> PrefixState:
         """List the prefix, read its lock and the end of its history."""
-        wanted = self._shipment.objects
+        standing = observe_objects(
+            self._store,
+            self._prefix.key_prefix,
+            self._shipment.objects,
+            self._known,
+            ask_other_sizes=self._prefix.immutable,  # a refusal names both digests
+        )
         return PrefixState(
-            observe_objects(self._store, self._prefix.key_prefix, wanted, self._known),
+            standing,
             self._lock.look(),
             newest_manifest(self._store, self._prefix),
         )

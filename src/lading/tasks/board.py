@@ -46,7 +46,7 @@ class Row:
             parts.append(f"{self.done_files}/{self.files} files")
         if self.size_bytes:
             rate = self.done_bytes / elapsed
-            parts.append(f"{format_bytes(self.done_bytes)} of {format_bytes(self.size_bytes)}")
+            parts.append(f"{format_bytes(self.done_bytes)}/{format_bytes(self.size_bytes)}")
             parts.append(f"{format_bytes(rate)}/s")
             if rate and self.done_bytes < self.size_bytes:
                 left = (self.size_bytes - self.done_bytes) / rate

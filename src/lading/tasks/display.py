@@ -16,6 +16,7 @@ from lading.tasks.wording import format_duration
 
 HEARTBEAT_S = 60
 PLAIN_WIDTH = 80
+BAR_WIDTH = 10
 _STYLES = {
     "done": "green",
     "unchanged": "cyan",
@@ -90,11 +91,11 @@ class Display:
 
     def ended(self, row: Row) -> None:
         """Say how a task ended."""
-        duration = f"  ({format_duration(row.elapsed_s)})" if row.elapsed_s else ""
+        duration = f" ({format_duration(row.elapsed_s)})" if row.elapsed_s else ""
         first = row.detail.splitlines()[0] if row.detail else ""
         text = Text(f"{row.task:<34} ")
         text.append(row.state, style=_STYLES.get(row.state, ""))
-        text.append(f"  {first}{duration}" if first else duration)
+        text.append(f" {first}{duration}" if first else duration)
         self._console.print(text)
 
     def table(self, rows: Iterable[Row]) -> None:
@@ -110,7 +111,9 @@ class Display:
         grid = Table.grid(padding=(0, 1))
         running = [row for row in self._board.running if row.size_bytes or row.files]
         for row in running:
-            bar = ProgressBar(total=row.size_bytes or None, completed=row.done_bytes, width=16)
+            bar = ProgressBar(
+                total=row.size_bytes or None, completed=row.done_bytes, width=BAR_WIDTH
+            )
             grid.add_row(Text(row.task, overflow="ellipsis", no_wrap=True), bar, row.describe())
         if len(running) > 1:
             whole = Row("in all", started=min(row.started for row in running))
@@ -118,7 +121,9 @@ class Display:
             whole.done_bytes = sum(row.done_bytes for row in running)
             whole.files = sum(row.files for row in running)
             whole.done_files = sum(row.done_files for row in running)
-            bar = ProgressBar(total=whole.size_bytes or None, completed=whole.done_bytes, width=16)
+            bar = ProgressBar(
+                total=whole.size_bytes or None, completed=whole.done_bytes, width=BAR_WIDTH
+            )
             grid.add_row(Text(whole.task, style="bold"), bar, whole.describe())
         return grid
 

@@ -97,8 +97,11 @@ def task_upload() -> Iterator[Task]:
             return steps.upload(session, place, progress)
 
         def is_there(place: Any = destination) -> bool:
-            store = session.depot(place)
-            return _is_settled(lambda: steps.depot_target(session, place, store))
+            def make() -> Any:
+                steps.refuse_rewriting(session, place)
+                return steps.depot_target(session, place, session.depot(place))
+
+            return _is_settled(make)
 
         yield {
             **_task(f"upload:{destination.task}", step),

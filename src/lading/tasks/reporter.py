@@ -179,7 +179,7 @@ class ReleaseReporter:
                 f"{what}; to resume, run the same command: {resume_command(sys.argv)}\n"
             )
             return
-        states = {row.state for row in rows} - {"skipped"}
+        states = {row.state for row in rows} - {"skipped", "left to you"}
         if states <= {"unchanged", "up to date"}:
             self._display.line("nothing to do: everything is as released", "bold")
         elif self._is_release:

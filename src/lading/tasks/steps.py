@@ -120,6 +120,7 @@ def archive_settings(session: Session, artifact: Artifact) -> dict[str, Any]:
 
 def upload(session: Session, destination: ReleaseDestination, progress: Progress) -> Outcome:
     """Send to the depot of one destination what it lacks; write the receipt."""
+    refuse_rewriting(session, destination)
     target = depot_target(session, destination, session.depot(destination))
     changes, receipt = settle(target, progress)
     write_atomically(upload_receipt_path(session, destination), render_receipt(receipt))
@@ -128,6 +129,20 @@ def upload(session: Session, destination: ReleaseDestination, progress: Progress
     size = format_bytes(sum(each.size_bytes for each in changes.sent))
     kept = f"; {len(changes.kept)} there already" if changes.kept else ""
     return Outcome(f"{count(len(changes.sent), 'object')} sent, {size}{kept}")
+
+
+def refuse_rewriting(session: Session, destination: ReleaseDestination) -> None:
+    """Refuse a release that an immutable prefix of a destination refuses, before any byte is sent.
+
+    Every promotion waits for every upload, so that such a release moves no prefix anywhere.
+
+    Raises:
+        ImmutableError: naming the prefix, the key and both digests.
+    """
+    for prefix in destination.prefixes:
+        if prefix.immutable:
+            target = prefix_target(session, destination, prefix, session.store(destination))
+            target.plan(target.observe())
 
 
 def promote(
