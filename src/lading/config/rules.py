@@ -1,5 +1,6 @@
 """Rules that hold between the parts of a configuration, checked once each part is sound."""
 
+import posixpath
 from collections.abc import Iterator
 
 from lading.config.models import Channel, Config
@@ -8,11 +9,40 @@ from lading.config.problems import nearest
 
 def find_conflicts(config: Config) -> list[str]:
     """Return one line for each rule that the configuration breaks, in file order."""
-    return [
+    channels = [
         problem
         for name, channel in config.channels.items()
         for problem in _channel_conflicts(f"channels.{name}", channel, config)
     ]
+    return [*_source_conflicts(config), *_destination_conflicts(config), *channels]
+
+
+def _source_conflicts(config: Config) -> Iterator[str]:
+    """A build that holds what a release writes would ship its own archives."""
+    written = {"work": config.work} | {
+        f"destinations.{name}.url": each.url for name, each in config.destinations.items()
+    }
+    for place, url in written.items():
+        if _is_inside(url, config.source.url):
+            yield f"{place}: expected a place outside source.url {config.source.url!r}, got {url!r}"
+
+
+def _destination_conflicts(config: Config) -> Iterator[str]:
+    seen: dict[str, str] = {}
+    for name, each in config.destinations.items():
+        other = seen.setdefault(posixpath.normpath(each.url), name)
+        if other != name:
+            yield (
+                f"destinations.{name}.url: expected a place of its own,"
+                f" got {each.url!r}, which is destinations.{other} too"
+            )
+
+
+def _is_inside(url: str, folder: str) -> bool:
+    inner = posixpath.normpath(url)
+    outer = posixpath.normpath(folder)
+    is_relative = not (inner.startswith("/") or "://" in url or inner.startswith(".."))
+    return inner == outer or inner.startswith(f"{outer}/") or (outer == "." and is_relative)
 
 
 def _channel_conflicts(place: str, channel: Channel, config: Config) -> Iterator[str]:

@@ -79,6 +79,8 @@ def _gates(config: Config, folder: Path, files: Sequence[SourceFile]) -> Iterato
             yield "sqlite", file.path, partial(check_database, folder / file.path, depth)
         elif file.path.endswith(".parquet"):
             yield "parquet", file.path, partial(check_parquet, folder / file.path)
+        else:
+            yield "readable", file.path, partial(_require_readable, folder / file.path)
 
 
 def _ask(progress: Progress, gate: _Gate) -> GateResult:
@@ -100,6 +102,14 @@ def _require_marker(marker: str, paths: set[str], folder: Path) -> None:
             f"{marker}: expected the build's success marker in {folder}, found none:"
             " the build has not ended well"
         )
+
+
+def _require_readable(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        raise GateError(f"{path.name}: expected a readable file, got {error.strerror!r}") from error
 
 
 def _require_match(pattern: str, paths: set[str]) -> None:

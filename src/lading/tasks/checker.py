@@ -3,6 +3,7 @@
 No file is hashed twice: not for three tasks, not for a second run, not after a touch.
 """
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,10 @@ class DigestChecker(FileChangedChecker):  # type: ignore[misc]  # doit ships no 
 
     def get_state(self, dep: str, current_state: Any) -> tuple[int, str] | None:
         """Return the state to save, or None where it is the one saved already."""
-        digest = self.cache.digest(Path(dep))
+        try:
+            digest = self.cache.digest(Path(dep))
+        except SourceError as error:
+            # the one error that doit turns into a failed task at this point
+            raise FileNotFoundError(errno.ENOENT, str(error), dep) from error
         state = (digest.size_bytes, digest.sha256)
         return None if current_state and tuple(current_state) == state else state
