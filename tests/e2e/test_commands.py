@@ -348,3 +348,36 @@ def test_init_writes_a_project_that_releases(tmp_path: Path) -> None:
     assert "nothing was written" in again.stderr
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "mine/build/clouds/first/staging/nightly/release.json").exists()
+
+
+def test_promotion_alone_is_refused_without_its_uploads(copied: Project) -> None:
+    """`doit -s promote:...`, which skips what it needs, cannot switch to bytes not proved there."""
+    before = public_snapshot(copied)
+    shutil.rmtree(copied.source)
+    make_build(copied.source, seed=9)
+    assert copied.run("manifest", f"tag={TAG}").returncode == 0
+    done = copied.run("run", "-s", "promote:gcs-nightly", f"tag={TAG}")
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "upload:gcs-nightly: expected a receipt of this manifest" in done.stderr
+    assert public_snapshot(copied) == before
+
+
+def test_depot_that_lost_an_object_switches_nothing(copied: Project) -> None:
+    """A promotion that finds its depot short of an object changes no public key; a rerun heals."""
+    before = public_snapshot(copied)
+    release = json.loads((copied.clouds / "gcs" / "nightly" / "release.json").read_bytes())
+    for path in (copied.clouds / "gcs" / "nightly").iterdir():
+        path.unlink()
+    (copied.clouds / "gcs" / release["files"][0]["depot_key"]).unlink()
+    alone = copied.run("run", "-s", "promote:gcs-nightly", f"tag={TAG}")
+    left = list((copied.clouds / "gcs" / "nightly").iterdir())
+    locks = list((copied.clouds / "gcs" / ".lading").rglob("locks/*"))
+    healed = copied.run(*RELEASE)
+
+    assert alone.returncode == 1, alone.stdout + alone.stderr
+    assert "in the depot, found other or none" in alone.stderr
+    assert left == []
+    assert locks == []
+    assert healed.returncode == 0, healed.stdout + healed.stderr
+    assert public_snapshot(copied) == before

@@ -41,7 +41,7 @@ def _destination_conflicts(config: Config) -> Iterator[str]:
 def _is_inside(url: str, folder: str) -> bool:
     inner = posixpath.normpath(url)
     outer = posixpath.normpath(folder)
-    is_relative = not (inner.startswith("/") or "://" in url or inner.startswith(".."))
+    is_relative = "://" not in url and not inner.startswith(("/", ".."))
     return inner == outer or inner.startswith(f"{outer}/") or (outer == "." and is_relative)
 
 

@@ -80,6 +80,7 @@ class PrefixTarget:
         known: Receipt | None = None,
     ) -> None:
         self._store = store
+        self._depot = depot
         self._depot_url = depot.url if depot.url != store.url else ""
         self._destination = destination
         self._prefix = prefix
@@ -145,11 +146,15 @@ class PrefixTarget:
 
         Effects: in the order of this module's docstring; the manifest and the history are
         written before the first public key changes.
+
+        Raises:
+            VerifyError: the depot lacks an object; nothing was changed.
         """
-        self._touched = True
-        self._announce(changes)
         work = changes.changes
         switched = {**work.copy, **work.replace}
+        self._require_depot(switched)
+        self._touched = True
+        self._announce(changes)
         progress.set_size(sum(each.size_bytes for each in switched.values()))
         progress.set_files(len(switched))
         documents = {key: switched[key] for key in self._shipment.documents if key in switched}
@@ -185,6 +190,16 @@ class PrefixTarget:
                 for key, digest in self._shipment.objects.items()
             },
         )
+
+    def _require_depot(self, switched: Mapping[str, Digest]) -> None:
+        prefix = f"{self._prefix.root}{depot_key_of('')}"
+        held = {each.key.removeprefix(prefix): each.size_bytes for each in self._depot.list(prefix)}
+        for key, digest in switched.items():
+            if held.get(digest.sha256) != digest.size_bytes:
+                raise VerifyError(
+                    f"{self._depot.url}/{prefix}{digest.sha256}: expected the bytes of {key}"
+                    f" ({digest.size_bytes} bytes) in the depot, found other or none"
+                )
 
     def _announce(self, changes: PrefixPlan) -> None:
         release = self._shipment.release

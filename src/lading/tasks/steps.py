@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lading.errors import RefusedError, SourceError
+from lading.errors import RefusedError, SourceError, VerifyError
 from lading.prepare import archives
 from lading.prepare.describe import describe_release, digest_artifacts, locate
 from lading.prepare.digests import DigestCache
@@ -148,7 +148,13 @@ def refuse_rewriting(session: Session, destination: ReleaseDestination) -> None:
 def promote(
     session: Session, destination: ReleaseDestination, prefix: Prefix, progress: Progress
 ) -> Outcome:
-    """Switch one public prefix; write the receipt."""
+    """Switch one public prefix; write the receipt.
+
+    Raises:
+        VerifyError: a destination is not proved to hold this manifest (doit was told to run
+            this task alone, for example).
+    """
+    require_uploads(session)
     store = session.store(destination)
     target = prefix_target(session, destination, prefix, store)
     plan, receipt = settle(target, progress)
@@ -163,6 +169,22 @@ def promote(
         "kept": changes.kept,
     }
     return Outcome(", ".join(f"{len(each)} {word}" for word, each in numbers.items() if each))
+
+
+def require_uploads(session: Session) -> None:
+    """Hold the first promise, whatever doit was told: all uploads of this manifest are proved.
+
+    Raises:
+        VerifyError: naming the first upload that is not.
+    """
+    wanted = load_shipment(session).manifest_sha256
+    for destination in need_release(session).destinations:
+        receipt = load_receipt(upload_receipt_path(session, destination))
+        if receipt is None or receipt.manifest_sha256 != wanted:
+            raise VerifyError(
+                f"upload:{destination.task}: expected a receipt of this manifest"
+                f" ({wanted[:16]}…), found another or none"
+            )
 
 
 def staging_cleanup(session: Session, progress: Progress) -> Outcome:
