@@ -23,6 +23,7 @@ from lading.storage.contract import ALWAYS, Body, Condition, Entry, check_key
 from lading.storage.progress import NO_PROGRESS, Progress
 
 _Result = TypeVar("_Result")
+_RACES = 100
 
 _FILE_MODE = 0o644  # public data: what a reader may see must not hang on the writer's umask
 
@@ -214,9 +215,11 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _in_folder(folder: Path, act: Callable[[], _Result]) -> _Result:
-    """Act in a folder that is made first; another process may remove it, being empty, meanwhile."""
-    for _ in range(10):
-        folder.mkdir(parents=True, exist_ok=True)
+    """Act in a folder that is made first; a sweep may remove it, being empty, meanwhile."""
+    for _ in range(_RACES):
+        # mkdir reports a folder that vanishes while it looks as one that exists
+        with suppress(FileExistsError, FileNotFoundError):
+            folder.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             return act()
     return act()

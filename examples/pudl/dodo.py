@@ -1,0 +1,31 @@
+"""A release, read aloud: doit runs these tasks, `doit list` names them."""
+
+from lading.tasks import (
+    DOIT_CONFIG,
+    task_fetch,
+    task_check,
+    task_compress_sqlite,
+    task_zip_parquet,
+    task_manifest,
+    task_upload,
+    task_promote,
+    task_distribute,
+    task_plan,
+    task_verify,
+    task_staging_cleanup,
+)
+
+__all__ = [
+    "DOIT_CONFIG",
+    "task_fetch",
+    "task_check",
+    "task_compress_sqlite",
+    "task_zip_parquet",
+    "task_manifest",
+    "task_upload",
+    "task_promote",
+    "task_distribute",
+    "task_plan",
+    "task_verify",
+    "task_staging_cleanup",
+]
