@@ -381,3 +381,18 @@ def test_depot_that_lost_an_object_switches_nothing(copied: Project) -> None:
     assert locks == []
     assert healed.returncode == 0, healed.stdout + healed.stderr
     assert public_snapshot(copied) == before
+
+
+def test_staged_release_costs_production_no_upload(tmp_path: Path) -> None:
+    """What staging has sent is copied inside the cloud for production: no byte goes up twice."""
+    project = make_project(tmp_path / "project")
+    staged = project.run(*RELEASE, "staging=1")
+    planned = project.run("plan", f"tag={TAG}")
+    done = project.run(*RELEASE)
+    again = project.run("distribute", "tag=v2025.2.5", "staging=1")
+
+    assert staged.returncode == 0, staged.stderr
+    assert "upload:gcs-nightly    copy       13" in planned.stdout
+    assert "0 objects sent, 0 B; 13 copied in the cloud" in done.stdout
+    assert "2 objects sent" in again.stdout
+    assert "11 there already" in again.stdout

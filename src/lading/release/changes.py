@@ -4,7 +4,7 @@ The same values are what ``doit plan`` prints, what a promotion applies and what
 ``doit verify`` expects to be empty.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from lading.errors import ImmutableError
@@ -21,11 +21,13 @@ class DepotChanges:
     """Objects that it holds with other bytes than their name says, sorted."""
     kept: tuple[Digest, ...]
     """Objects that it holds already, sorted."""
+    copy: tuple[Digest, ...] = ()
+    """Objects that it lacks and the same cloud holds elsewhere, sorted: copied, never sent."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing has to be sent."""
-        return not (self.send or self.replace)
+        """Whether nothing is lacking."""
+        return not (self.send or self.replace or self.copy)
 
     @property
     def sent(self) -> tuple[Digest, ...]:
@@ -52,12 +54,15 @@ class PrefixChanges:
         return not (self.copy or self.replace or self.delete)
 
 
-def plan_depot(objects: Iterable[Digest], held: Mapping[str, Digest]) -> DepotChanges:
+def plan_depot(
+    objects: Iterable[Digest], held: Mapping[str, Digest], elsewhere: Container[str] = ()
+) -> DepotChanges:
     """Compare what a release needs with what a depot holds.
 
     Args:
         objects: the release's objects, with sha256.
         held: what the depot holds, by sha256.
+        elsewhere: sha256 of what the same cloud holds outside this depot.
     """
     wanted = {each.sha256: each for each in objects}
     ordered = [wanted[sha256] for sha256 in sorted(wanted)]
@@ -66,8 +71,10 @@ def plan_depot(objects: Iterable[Digest], held: Mapping[str, Digest]) -> DepotCh
         for each in ordered
         if each.sha256 in held and each.agrees_with(held[each.sha256])
     }
+    lacking = [each for each in ordered if each.sha256 not in held]
     return DepotChanges(
-        send=tuple(each for each in ordered if each.sha256 not in held),
+        send=tuple(each for each in lacking if each.sha256 not in elsewhere),
+        copy=tuple(each for each in lacking if each.sha256 in elsewhere),
         replace=tuple(e for e in ordered if e.sha256 in held and e.sha256 not in sound),
         kept=tuple(each for each in ordered if each.sha256 in sound),
     )

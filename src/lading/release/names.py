@@ -82,6 +82,12 @@ class ReleaseDestination:
         """What the keys of the depot's objects begin with."""
         return f"{self.root}{CONTROL}objects/"
 
+    @property
+    def sibling_depot_prefix(self) -> str:
+        """What the keys of the depot of the other environment begin with: same cloud, read only."""
+        root = "" if self.root else STAGING_ROOT
+        return f"{root}{CONTROL}objects/"
+
     def manifest_key(self, tag: str) -> str:
         """Key under which the manifest of a promoted release is kept."""
         return f"{self.root}{CONTROL}releases/{self.channel}/{tag}.json"

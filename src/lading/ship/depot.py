@@ -1,8 +1,14 @@
-"""The depot of a destination: immutable bytes under their sha256, sent once per cloud."""
+"""The depot of a destination: immutable bytes under their sha256, sent once per cloud.
 
+Staging and production have a depot each. What one lacks and the other holds is copied on the
+side of the store: a release that was staged costs production no upload, and the other way round.
+"""
+
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
-from lading.errors import VerifyError
+from lading.errors import ChecksumError, MissingObjectError, VerifyError
 from lading.release.changes import DepotChanges, plan_depot
 from lading.release.names import ReleaseDestination
 from lading.release.objects import Digest
@@ -10,6 +16,16 @@ from lading.ship.observe import for_each, observe_objects
 from lading.ship.receipts import ProvedObject, Receipt, now_utc
 from lading.ship.shipment import Shipment
 from lading.storage import Progress, Store
+
+
+@dataclass(frozen=True, slots=True)
+class DepotState:
+    """What a depot holds."""
+
+    held: Mapping[str, ProvedObject]
+    """Its objects by sha256."""
+    elsewhere: frozenset[str]
+    """sha256 of what the depot of the other environment holds, of what this release needs."""
 
 
 class DepotTarget:
@@ -35,38 +51,55 @@ class DepotTarget:
         self._known = known
         self._wanted = {each.sha256: each for each in shipment.objects.values()}
 
-    def observe(self) -> dict[str, ProvedObject]:
-        """List the depot; return its objects by sha256."""
+    def observe(self) -> DepotState:
+        """List the depot and, where it lacks something, the depot of the other environment."""
         prefix = self._destination.depot_prefix
-        return observe_objects(self._store, prefix, self._wanted, self._known)
+        held = observe_objects(self._store, prefix, self._wanted, self._known)
+        if held.keys() >= self._wanted.keys():
+            return DepotState(held, frozenset())
+        sibling = self._destination.sibling_depot_prefix
+        found = {each.key.removeprefix(sibling): each for each in self._store.list(sibling)}
+        return DepotState(
+            held,
+            frozenset(
+                sha256
+                for sha256, digest in self._wanted.items()
+                if sha256 in found and found[sha256].size_bytes == digest.size_bytes
+            ),
+        )
 
-    def plan(self, observed: dict[str, ProvedObject]) -> DepotChanges:
-        """Return what has to be sent."""
-        held = {sha256: each.digest for sha256, each in observed.items()}
-        return plan_depot(self._wanted.values(), held)
+    def plan(self, observed: DepotState) -> DepotChanges:
+        """Return what has to be sent, and what is copied inside the cloud instead."""
+        held = {sha256: each.digest for sha256, each in observed.held.items()}
+        return plan_depot(self._wanted.values(), held, observed.elsewhere)
 
     def exclusive(self) -> AbstractContextManager[None]:
         """Hold off nobody: equal names are equal bytes."""
         return nullcontext()
 
     def apply(self, changes: DepotChanges, progress: Progress) -> None:
-        """Send what is missing, largest first.
+        """Fill what is missing, largest first: copied where the cloud has it, else sent.
 
         Effects: objects appear in the depot; no public key is touched.
         """
         self._store.sweep()
-        progress.set_size(sum(each.size_bytes for each in changes.sent))
-        progress.set_files(len(changes.sent))
+        lacking = (*changes.copy, *changes.sent)
+        copied = {each.sha256 for each in changes.copy}
+        progress.set_size(sum(each.size_bytes for each in lacking))
+        progress.set_files(len(lacking))
 
-        def send(digest: Digest) -> None:
+        def fill(digest: Digest) -> None:
             body = self._shipment.bodies[digest.sha256]
             name = body.path.name if body.path else "a document"
             progress.start_file(name)
-            key = self._destination.depot_prefix + digest.sha256
-            self._store.put(key, body, progress=progress)
+            if digest.sha256 in copied and self._copy(digest):
+                progress.relative_update(digest.size_bytes)
+            else:
+                key = self._destination.depot_prefix + digest.sha256
+                self._store.put(key, body, progress=progress)
             progress.finish_file(name)
 
-        for_each(sorted(changes.sent, key=lambda each: -each.size_bytes), send)
+        for_each(sorted(lacking, key=lambda each: -each.size_bytes), fill)
 
     def prove(self) -> Receipt:
         """List the depot again; every object of the release must be there.
@@ -77,7 +110,7 @@ class DepotTarget:
         observed = self.observe()
         changes = self.plan(observed)
         if not changes.is_empty:
-            digest = changes.sent[0]
+            digest = (*changes.copy, *changes.sent)[0]
             raise VerifyError(
                 f"{self._store.url}/{self._destination.depot_prefix}{digest.sha256}:"
                 f" expected {digest.describe()}, found other bytes or none"
@@ -92,7 +125,17 @@ class DepotTarget:
             manifest_sha256=self._shipment.manifest_sha256,
             proved_at=now_utc(),
             objects={
-                sha256: ProvedObject(digest, observed[sha256].version)
+                sha256: ProvedObject(digest, observed.held[sha256].version)
                 for sha256, digest in self._wanted.items()
             },
         )
+
+    def _copy(self, digest: Digest) -> bool:
+        """Copy from the other environment's depot; say no where it is not there, or not sound."""
+        place = self._destination
+        source = place.sibling_depot_prefix + digest.sha256
+        try:
+            self._store.copy(source, place.depot_prefix + digest.sha256, digest=digest)
+        except (MissingObjectError, ChecksumError):
+            return False
+        return True

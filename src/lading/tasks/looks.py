@@ -186,7 +186,8 @@ def _upload_rows(
         yield PlanRow(name, "refuse", 0, 0, str(error))
         return
     note = f"and {count(len(foreseen.unmade), 'archive')} made first" if foreseen.unmade else ""
-    for change, objects in (("send", changes.send), ("replace", changes.replace)):
+    groups = (("send", changes.send), ("copy", changes.copy), ("replace", changes.replace))
+    for change, objects in groups:
         if objects or (change == "send" and foreseen.unmade):
             size = sum(each.size_bytes for each in objects)
             yield PlanRow(name, change, len(objects), size, note if change == "send" else "")

@@ -127,8 +127,12 @@ def upload(session: Session, destination: ReleaseDestination, progress: Progress
     if changes.is_empty:
         return Outcome(f"{count(len(changes.kept), 'object')} there already", changed=False)
     size = format_bytes(sum(each.size_bytes for each in changes.sent))
-    kept = f"; {len(changes.kept)} there already" if changes.kept else ""
-    return Outcome(f"{count(len(changes.sent), 'object')} sent, {size}{kept}")
+    parts = [f"{count(len(changes.sent), 'object')} sent, {size}"]
+    if changes.copy:
+        parts.append(f"{len(changes.copy)} copied in the cloud")
+    if changes.kept:
+        parts.append(f"{len(changes.kept)} there already")
+    return Outcome("; ".join(parts))
 
 
 def refuse_rewriting(session: Session, destination: ReleaseDestination) -> None:
