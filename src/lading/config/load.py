@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lading.config.models import Config
-from lading.config.problems import render_problems
+from lading.config.problems import TOML_MOMENT, render_problems
 from lading.config.rules import find_conflicts
 from lading.errors import ConfigError
 
@@ -42,9 +42,7 @@ def load_config(folder: Path, name: str = "") -> LoadedConfig:
         ConfigError: no file, not TOML, or a file with problems: all of them at once.
     """
     path = _find(folder, name)
-    table = _read(path)
-    if path.name == "pyproject.toml":
-        table = table.get("tool", {}).get("lading", {})
+    table = (_tool_table(path) or {}) if path.name == "pyproject.toml" else _read(path)
     return LoadedConfig(parse_config(table, path.name), path.resolve())
 
 
@@ -61,7 +59,7 @@ def parse_config(table: dict[str, Any], file_name: str) -> Config:
         )
     try:
         # JSON in strict mode: lists become tuples, and "2" is not a number
-        config = Config.model_validate_json(json.dumps(table, default=str), strict=True)
+        config = Config.model_validate_json(json.dumps(table, default=_quote_moment), strict=True)
     except ValidationError as error:
         problems = render_problems(error, Config)
     else:
@@ -69,6 +67,10 @@ def parse_config(table: dict[str, Any], file_name: str) -> Config:
         if not problems:
             return config
     raise ConfigError([f"{file_name}: {problem}" for problem in problems])
+
+
+def _quote_moment(moment: object) -> dict[str, str]:
+    return {TOML_MOMENT: str(moment)}
 
 
 def _find(folder: Path, name: str) -> Path:
@@ -81,12 +83,23 @@ def _find(folder: Path, name: str) -> Path:
     if path.is_file():
         return path
     pyproject = folder / "pyproject.toml"
-    if pyproject.is_file() and "lading" in _read(pyproject).get("tool", {}):
+    if pyproject.is_file() and _tool_table(pyproject) is not None:
         return pyproject
     raise ConfigError(
         [f"{CONFIG_NAME}: expected in {folder}, found neither it nor [tool.lading]"],
         hint="`lading init` writes a commented example",
     )
+
+
+def _tool_table(path: Path) -> dict[str, Any] | None:
+    """Return ``[tool.lading]`` of a pyproject.toml, or None where it has none."""
+    tool = _read(path).get("tool", {})
+    if not isinstance(tool, dict):
+        raise ConfigError([f"{path.name}: tool: expected a table, got {tool!r}"])
+    table = tool.get("lading")
+    if table is not None and not isinstance(table, dict):
+        raise ConfigError([f"{path.name}: tool.lading: expected a table, got {table!r}"])
+    return table
 
 
 def _read(path: Path) -> dict[str, Any]:

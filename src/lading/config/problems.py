@@ -4,6 +4,7 @@ A line reads ``lading.toml: channels.nightly.prefixes[1]: expected ..., got ...`
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from types import UnionType
@@ -12,6 +13,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+TOML_MOMENT = "a date or time of TOML"  # JSON has none: load.py hands it on under this name
 _ALIKE = 0.7
 _EXPECTED = {
     "missing": "a value",
@@ -44,9 +46,12 @@ def render_value(value: object) -> str:
     """Show what was found, in the words of TOML and never longer than a line."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Mapping) and TOML_MOMENT in value:
+        return f"{value[TOML_MOMENT]} without quotes"
     if isinstance(value, Mapping):
         return f"a table of {len(value)}"
-    text = repr(value)
+    # what stands before the @ of a URL, or after its ?, may be a secret
+    text = re.sub(r"(://)[^/@\s]*@|(\?).*", r"\1\2***", repr(value))
     return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004  a line of 80 columns
 
 

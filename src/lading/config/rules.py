@@ -14,7 +14,31 @@ def find_conflicts(config: Config) -> list[str]:
         for name, channel in config.channels.items()
         for problem in _channel_conflicts(f"channels.{name}", channel, config)
     ]
-    return [*_source_conflicts(config), *_destination_conflicts(config), *channels]
+    return [
+        *_source_conflicts(config),
+        *_destination_conflicts(config),
+        *channels,
+        *_neighbour_conflicts(config),
+    ]
+
+
+def is_nested(one: str, other: str) -> bool:
+    """Say whether one prefix holds another, or is the same."""
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
+
+
+def _neighbour_conflicts(config: Config) -> Iterator[str]:
+    """Channels may share a prefix; one inside another's would be deleted as foreign."""
+    seen: list[tuple[str, str]] = []
+    for name, channel in config.channels.items():
+        for index, prefix in enumerate(channel.prefixes):
+            for owner, other in seen:
+                if owner != name and prefix != other and is_nested(prefix, other):
+                    yield (
+                        f"channels.{name}.prefixes[{index}]: expected a prefix beside those of"
+                        f" other channels, got {prefix!r} and {other!r} of {owner}"
+                    )
+            seen.append((name, prefix))
 
 
 def _source_conflicts(config: Config) -> Iterator[str]:
@@ -28,14 +52,19 @@ def _source_conflicts(config: Config) -> Iterator[str]:
 
 
 def _destination_conflicts(config: Config) -> Iterator[str]:
-    seen: dict[str, str] = {}
-    for name, each in config.destinations.items():
-        other = seen.setdefault(posixpath.normpath(each.url), name)
-        if other != name:
-            yield (
-                f"destinations.{name}.url: expected a place of its own,"
-                f" got {each.url!r}, which is destinations.{other} too"
-            )
+    places = list(config.destinations.items())
+    for index, (name, each) in enumerate(places):
+        for other, standing in places[:index]:
+            if posixpath.normpath(each.url) == posixpath.normpath(standing.url):
+                yield (
+                    f"destinations.{name}.url: expected a place of its own,"
+                    f" got {each.url!r}, which is destinations.{other} too"
+                )
+            elif _is_inside(each.url, standing.url) or _is_inside(standing.url, each.url):
+                yield (
+                    f"destinations.{name}.url: expected a place of its own,"
+                    f" got {each.url!r} beside {standing.url!r} of destinations.{other}"
+                )
 
 
 def _is_inside(url: str, folder: str) -> bool:
@@ -73,7 +102,7 @@ def _channel_conflicts(place: str, channel: Channel, config: Config) -> Iterator
 def _prefix_conflicts(place: str, channel: Channel) -> Iterator[str]:
     for index, prefix in enumerate(channel.prefixes):
         for other in channel.prefixes[:index]:
-            if f"{prefix}/".startswith(f"{other}/") or f"{other}/".startswith(f"{prefix}/"):
+            if is_nested(prefix, other):
                 yield (
                     f"{place}.prefixes[{index}]: expected prefixes of which none holds another,"
                     f" got {prefix!r} beside {other!r}"

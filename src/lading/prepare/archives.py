@@ -22,6 +22,7 @@ from lading.storage.progress import NO_PROGRESS, Progress
 
 STORE_SETTINGS: dict[str, Any] = {"method": "store"}
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can tell
+_ZIP_END_S = 4_354_819_198  # the last: 2107-12-31 23:59:58 UTC
 
 
 def compress_file(
@@ -74,11 +75,12 @@ def is_archive_current(
         receipt = json.loads(_receipt_path(target).read_bytes())
     except (OSError, ValueError):
         return False
-    if not target.is_file() or receipt.get("settings") != _full(settings):
+    if not isinstance(receipt, dict) or receipt.get("settings") != _full(settings):
         return False
-    sources = {path.name: cache.digest(path).sha256 for path in members}
     return bool(
-        receipt.get("sources") == sources and receipt.get("sha256") == cache.digest(target).sha256
+        target.is_file()
+        and receipt.get("sources") == _digests_of(members, cache)
+        and receipt.get("sha256") == cache.digest(target).sha256
     )
 
 
@@ -90,22 +92,39 @@ def _make(
     cache: DigestCache,
     progress: Progress,
 ) -> bool:
-    progress.set_size(sum(path.stat().st_size for path in members))
+    sources = _digests_of(members, cache)
     if is_archive_current(members, target, settings, cache):
         return False
-    ordered = sorted(members, key=lambda path: path.name.encode())
-    with _replaced(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for member in ordered:
-            progress.start_file(member.name)
-            _add(archive, member, member.relative_to(folder), settings, progress)
+    progress.set_size(sum(path.stat().st_size for path in members))
+    before = [_stamp(path) for path in members]
+    with _replaced(target) as temporary:
+        with zipfile.ZipFile(temporary, "w") as archive:
+            for member in sorted(members, key=lambda path: path.name.encode()):
+                progress.start_file(member.name)
+                _add(archive, member, member.relative_to(folder), settings, progress)
+        for path, stamp in zip(members, before, strict=True):
+            if _stamp(path) != stamp:
+                raise PrepareError(
+                    f"{path.name}: expected a file at rest, found it changed while it was packed",
+                    hint="wait until the build has ended, then run the same command",
+                )
     receipt = {
         "settings": _full(settings),
-        "sources": {path.name: cache.digest(path).sha256 for path in members},
+        "sources": sources,
         "sha256": cache.digest(target).sha256,
     }
     with _replaced(_receipt_path(target)) as temporary:
         temporary.write_text(json.dumps(receipt, indent=1) + "\n", encoding="utf-8")
     return True
+
+
+def _digests_of(members: Sequence[Path], cache: DigestCache) -> dict[str, str]:
+    return {path.name: cache.digest(path).sha256 for path in members}
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
 
 
 def _add(
@@ -118,8 +137,7 @@ def _add(
     entry = zipfile.ZipInfo(name.as_posix(), _entry_time())
     entry.create_system = 3  # Unix, whatever the machine
     entry.external_attr = 0o100644 << 16
-    before = source.stat()
-    entry.file_size = before.st_size  # lets zipfile choose ZIP64 only where it is needed
+    entry.file_size = source.stat().st_size  # lets zipfile choose ZIP64 only where it is needed
     if settings["method"] == "deflate":
         entry.compress_type = zipfile.ZIP_DEFLATED
         entry._compresslevel = settings["level"]  # type: ignore[attr-defined]  # noqa: SLF001  ZipInfo has no public way before 3.13
@@ -127,9 +145,6 @@ def _add(
         while piece := reader.read(CHUNK_BYTES):
             writer.write(piece)
             progress.relative_update(len(piece))
-    after = source.stat()
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise PrepareError(f"{source.name}: expected a file at rest, found it changed meanwhile")
 
 
 @contextmanager
@@ -159,9 +174,9 @@ def _entry_time() -> tuple[int, int, int, int, int, int]:
     would give an unchanged database another archive every night (docs/adr/0003).
     """
     text = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         return _ZIP_EPOCH
-    moment = datetime.fromtimestamp(int(text), UTC)
+    moment = datetime.fromtimestamp(min(int(text), _ZIP_END_S), UTC)
     time = (moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second)
     return max(time, _ZIP_EPOCH)
 

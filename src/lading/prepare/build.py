@@ -48,7 +48,10 @@ def _walk(folder: Path, root: Path, prefix: str = "") -> Iterator[SourceFile]:
 
 
 def _check_link(link: Path, path: str, root: Path) -> None:
-    target = link.resolve()
+    try:
+        target = link.resolve()
+    except (OSError, RuntimeError):  # a link to itself; RuntimeError before Python 3.13
+        target = link / "nowhere"
     if not target.exists():
         raise SourceError(f"source: expected links to files of the build, got {path!r} to nothing")
     if not target.is_relative_to(root):

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from lading.errors import GateError
 
 _MAGIC = b"SQLite format 3\0"
+_HEADER_BYTES = 100
 _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 _CLOSE_IT = "close the program that writes it, or copy it with `sqlite3 OLD '.backup NEW'`"
 
@@ -43,11 +44,16 @@ def check_database(path: Path, depth: str) -> None:
 def _check_header(path: Path) -> None:
     try:
         with path.open("rb") as file:
-            header = file.read(100)
+            header = file.read(_HEADER_BYTES)
     except OSError as error:
         raise GateError(f"{path.name}: expected a readable file, got {error.strerror!r}") from error
     if not header.startswith(_MAGIC):
         raise GateError(f"{path.name}: expected a SQLite database, found a file of another kind")
+    if len(header) < _HEADER_BYTES:
+        raise GateError(
+            f"{path.name}: expected a header of {_HEADER_BYTES} bytes, found {len(header)}:"
+            " it is cut short"
+        )
     # "The SQLite Database File Format", 1.3: page size at 16, size in pages at 28
     page_size = int.from_bytes(header[16:18], "big")
     expected = (65536 if page_size == 1 else page_size) * int.from_bytes(header[28:32], "big")

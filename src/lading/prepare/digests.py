@@ -11,12 +11,16 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 from lading.errors import SourceError
 from lading.release.objects import Digest
 from lading.storage.bytes import digest_file
 from lading.storage.progress import NO_PROGRESS, Progress
 
+# primary result codes: SQL error (another shape), malformed, not a database
+_BROKEN = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _SCHEMA = """
 create table if not exists files (
   path text primary key, size_bytes integer, mtime_ns integer,
@@ -104,43 +108,53 @@ class DigestCache:
         row = (name, *stamp, digest.sha256, digest.crc32c, digest.md5)
         with self._lock:
             self._fresh[name] = (stamp, digest)
-            connection = self._connect(write=not self._read_only)
-            if connection is not None and not self._read_only:
-                connection.execute("insert or replace into files values (?, ?, ?, ?, ?, ?)", row)
+            if not self._read_only:
+                self._query("insert or replace into files values (?, ?, ?, ?, ?, ?)", row)
 
     def _name(self, path: Path) -> str:
         """Name a file from the cache's folder, so that both may be moved together."""
         return os.path.relpath(path.absolute(), self._path.parent.absolute())
 
     def _load(self, name: str) -> None:
-        connection = self._connect(write=False)
-        if connection is None:
+        if self._connection is None and not self._path.exists():
             return
-        row = connection.execute(
-            "select size_bytes, mtime_ns, sha256, crc32c, md5 from files where path = ?", (name,)
-        ).fetchone()
-        if row is not None:
+        query = "select size_bytes, mtime_ns, sha256, crc32c, md5 from files where path = ?"
+        for row in self._query(query, (name,)):
             digest = Digest(size_bytes=row[0], sha256=row[2], crc32c=row[3], md5=row[4])
             self._fresh[name] = ((row[0], row[1]), digest)
 
-    def _connect(self, *, write: bool) -> sqlite3.Connection | None:
-        """Open the cache; a reader does not make the file. A broken cache is started anew."""
-        if self._connection is None and (write or self._path.exists()):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self._connection = _open(self._path)
-            except sqlite3.DatabaseError:
-                if self._read_only:
-                    return None
-                self._path.unlink(missing_ok=True)
-                self._connection = _open(self._path)
+    def _query(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        """Run a statement. A broken cache is started anew; a dry run does without."""
+        try:
+            return self._connect().execute(statement, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+            if self._read_only or error.sqlite_errorcode & 0xFF not in _BROKEN:
+                return []
+            self._path.unlink(missing_ok=True)
+            return self._connect().execute(statement, values).fetchall()
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._connection is None:
+            if not self._read_only:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = _open(self._path, read_only=self._read_only)
         return self._connection
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
-    connection.execute("pragma synchronous = off")  # a lost row costs a read
-    if not connection.execute("select 1 from sqlite_master where name = 'files'").fetchone():
+def _open(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    mode = "ro" if read_only else "rwc"
+    connection = sqlite3.connect(
+        f"file:{quote(str(path.absolute()))}?mode={mode}",
+        uri=True,
+        check_same_thread=False,
+        isolation_level=None,
+        timeout=30,
+    )
+    if not read_only:
+        connection.execute("pragma synchronous = off")  # a lost row costs a read
         connection.execute(_SCHEMA)
     return connection
 

@@ -89,8 +89,10 @@ def _ask(progress: Progress, gate: _Gate) -> GateResult:
     try:
         ask()
     except GateError as error:
-        # the path in the build says more than the file's name
-        shown = str(error).replace(Path(place).name, place, 1)
+        shown, file_name = str(error), Path(place).name
+        if not shown.startswith(place):
+            # the path in the build says more than the file's name
+            shown = place + shown.removeprefix(file_name)
         return GateResult(name, place, shown)
     progress.finish_file(place)
     return GateResult(name, place, "")

@@ -110,9 +110,9 @@ def check_immutable(place: str, changes: PrefixChanges, standing: Mapping[str, D
     if not differing:
         return
     key = differing[0]
-    wanted = changes.replace[key].describe() if key in changes.replace else "no such object"
+    found = standing[key]
+    wanted = "no such object" if key in changes.delete else changes.replace[key].describe(found)
     more = f" (and {len(differing) - 1} more)" if len(differing) > 1 else ""
     raise ImmutableError(
-        f"{place}/{key}: expected {wanted}, found {standing[key].describe()}"
-        f" in an immutable prefix{more}"
+        f"{place}/{key}: expected {wanted}, found {found.describe()} in an immutable prefix{more}"
     )

@@ -152,6 +152,8 @@ def _bundles_of(config: Config, rule: BundleRule, paths: Sequence[str]) -> Itera
         folder
         for folder in folders
         if fnmatchcase(folder, wanted) and folder.count("/") == wanted.count("/")
+        # a star stands for a folder, not for the top of the build
+        if folder != "." or wanted == "."
     ]
     if not fitting:
         raise LayoutError(
@@ -160,6 +162,9 @@ def _bundles_of(config: Config, rule: BundleRule, paths: Sequence[str]) -> Itera
     for folder in fitting:
         inside = [path for path in paths if str(PurePosixPath(path).parent) == folder]
         archive = rule.name.replace("{folder}", PurePosixPath(folder).name) + ".zip"
+        fault = "a name may not be empty" if archive == ".zip" else _fault_of(archive)
+        if fault:
+            raise LayoutError(f"prepare.bundles: expected a file name, got {archive!r}: {fault}")
         members = _members_of(rule, folder, inside)
         yield Artifact(_key_of(config, archive), "bundle", archive, members)
 
@@ -187,23 +192,29 @@ def _key_of(config: Config, path: str) -> str:
         if matches(pattern, path):
             folder = "" if str(pure.parent) == "." else str(pure.parent)
             parts = {"path": path, "name": pure.name, "stem": pure.stem, "folder": folder}
-            return template.format(**parts).lstrip("/")
+            key = template.format(**parts).lstrip("/")
+            if fault := _fault_of(key):
+                raise LayoutError(
+                    f"layout.keys: expected a key that can ship, got {key!r} from {path!r}: {fault}"
+                )
+            return key
     return path
 
 
 def _check_keys(artifacts: Sequence[Artifact]) -> None:
     owners: dict[str, Artifact] = {}
+    reserved = {_fold(RELEASE_KEY), _fold(SUMS_KEY)}
     for artifact in artifacts:
         folded = _fold(artifact.key)
-        if folded in {_fold(RELEASE_KEY), _fold(SUMS_KEY)}:
+        if folded.partition("/")[0] in reserved:
             raise LayoutError(
                 f"layout: expected keys other than {RELEASE_KEY} and {SUMS_KEY}, which Lading"
-                f" writes, got {artifact.key!r} from {artifact.path!r}"
+                f" writes, got {artifact.key!r} from {_origin_of(artifact)!r}"
             )
         if folded in owners:
             raise LayoutError(
                 f"layout: expected one file for the key {artifact.key!r},"
-                f" got {owners[folded].path!r} and {artifact.path!r}"
+                f" got {_origin_of(owners[folded])!r} and {_origin_of(artifact)!r}"
             )
         owners[folded] = artifact
     for folded, artifact in owners.items():
@@ -212,8 +223,15 @@ def _check_keys(artifacts: Sequence[Artifact]) -> None:
                 above = owners[str(parent)]
                 raise LayoutError(
                     f"layout: expected no key that is also a folder, got {above.key!r}"
-                    f" from {above.path!r} and {artifact.key!r} from {artifact.path!r}"
+                    f" from {_origin_of(above)!r} and {artifact.key!r} from"
+                    f" {_origin_of(artifact)!r}"
                 )
+
+
+def _origin_of(artifact: Artifact) -> str:
+    """Name what a person would look for in the build: the file, the database, the folder."""
+    first = artifact.members[0]
+    return str(PurePosixPath(first).parent) if artifact.kind == "bundle" else first
 
 
 def _fault_of(path: str) -> str:

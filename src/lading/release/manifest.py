@@ -6,6 +6,7 @@ depot, so that he can fetch one consistent release even while a prefix is being 
 
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -102,7 +103,8 @@ class Manifest(_Model):
 
 def media_type_of(key: str) -> str:
     """Name the media type of a key by its extension; ``application/octet-stream`` if unknown."""
-    return _MEDIA_TYPES.get(key.rsplit(".", 1)[-1].lower(), "application/octet-stream")
+    extension = PurePosixPath(key).suffix.removeprefix(".").lower()
+    return _MEDIA_TYPES.get(extension, "application/octet-stream")
 
 
 def depot_key_of(sha256: str) -> str:
@@ -133,7 +135,7 @@ def parse_manifest(data: bytes, place: str = RELEASE_KEY) -> Manifest:
         ManifestError: not a manifest of this format; the message begins with ``place``.
     """
     try:
-        return Manifest.model_validate_json(data)
+        return Manifest.model_validate_json(data, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lading.config.models import Channel, Config, Destination
+from lading.config.models import RESERVED_PREFIXES, Channel, Config, Destination
 from lading.config.problems import nearest
+from lading.config.rules import is_nested
 from lading.errors import UsageError
 
 Environment = Literal["production", "staging"]
@@ -154,6 +155,7 @@ def resolve_release(config: Config, channel: str, tag: str, *, staging: bool) ->
     name = _resolve_channel(config, channel, tag)
     chosen = config.channels[name]
     root = STAGING_ROOT if staging else ""
+    _check_prefixes([_fill(prefix, name, tag) for prefix in chosen.prefixes], tag)
     return Release(
         project=config.project.name,
         channel=name,
@@ -192,6 +194,22 @@ def _resolve_channel(config: Config, channel: str, tag: str) -> str:
             f"type: expected one of {', '.join(fitting)}, since {tag!r} fits each; got none"
         )
     return channel or fitting[0]
+
+
+def _check_prefixes(prefixes: list[str], tag: str) -> None:
+    """Refuse a tag that makes a prefix one that Lading keeps, or two of them the same."""
+    for index, prefix in enumerate(prefixes):
+        if prefix.partition("/")[0] in RESERVED_PREFIXES:
+            raise UsageError(
+                f"tag: expected prefixes outside {' and '.join(RESERVED_PREFIXES)},"
+                f" got {prefix!r} from {tag!r}"
+            )
+        for other in prefixes[:index]:
+            if is_nested(prefix, other):
+                raise UsageError(
+                    f"tag: expected prefixes of which none holds another, got {prefix!r}"
+                    f" beside {other!r} from {tag!r}"
+                )
 
 
 def _resolve_destinations(

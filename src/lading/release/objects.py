@@ -32,9 +32,9 @@ class Digest:
         known = [(mine, theirs) for mine, theirs in pairs if mine and theirs]
         return bool(known) and all(mine == theirs for mine, theirs in known)
 
-    def describe(self) -> str:
-        """Name the strongest digest known, for a message."""
-        if self.sha256:
+    def describe(self, beside: "Digest | None" = None) -> str:
+        """Name the strongest digest known, for a message; one that ``beside`` knows too."""
+        if self.sha256 and (beside is None or beside.sha256 or not beside.crc32c):
             return f"sha256 {self.sha256} ({self.size_bytes} bytes)"
         return f"crc32c {self.crc32c or 'unknown'} ({self.size_bytes} bytes)"
 

@@ -8,6 +8,7 @@ another release when it has expired.
 import json
 import os
 import socket
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -69,6 +70,8 @@ class PrefixLock:
         self._release = {"channel": channel, "tag": tag, "manifest_sha256": manifest_sha256}
         self._lease = lease
         self._version = ""
+        self._acquired_at = datetime.now(UTC)
+        self._threads = threading.Lock()
         self._renew_at = datetime.min.replace(tzinfo=UTC)
 
     def look(self) -> LockState | None:
@@ -92,7 +95,7 @@ class PrefixLock:
                 )
             condition = Condition(if_version=standing.version) if standing else IF_ABSENT
             with suppress(ConditionError, MissingObjectError):
-                self._write(condition)
+                self._write(condition, acquired=True)
                 return
         raise LockedError(f"{self._store.url}/{self._key}: expected to take it, lost five races")
 
@@ -102,14 +105,15 @@ class PrefixLock:
         Raises:
             LockedError: it was taken over meanwhile.
         """
-        if datetime.now(UTC) < self._renew_at:
-            return
-        try:
-            self._write(Condition(if_version=self._version))
-        except (ConditionError, MissingObjectError) as error:
-            raise LockedError(
-                f"{self._store.url}/{self._key}: expected to hold it still, found it taken over"
-            ) from error
+        with self._threads:
+            if datetime.now(UTC) < self._renew_at:
+                return
+            try:
+                self._write(Condition(if_version=self._version))
+            except (ConditionError, MissingObjectError) as error:
+                raise LockedError(
+                    f"{self._store.url}/{self._key}: expected to hold it still, found it taken over"
+                ) from error
 
     def release(self) -> None:
         """Give the lock back, if it is still ours."""
@@ -121,13 +125,14 @@ class PrefixLock:
         same_release = standing.manifest_sha256 == self._release["manifest_sha256"]
         return same_release or datetime.now(UTC) >= standing.expires_at or _is_dead(standing)
 
-    def _write(self, condition: Condition) -> None:
+    def _write(self, condition: Condition, *, acquired: bool = False) -> None:
         now = datetime.now(UTC)
+        self._acquired_at = now if acquired else self._acquired_at
         table = {
             **self._release,
             "owner": f"process {os.getpid()} on {socket.gethostname()}",
             "process": _process_identity(os.getpid()),
-            "acquired_at": now.isoformat(),
+            "acquired_at": self._acquired_at.isoformat(),
             "expires_at": (now + self._lease).isoformat(),
         }
         data = (json.dumps(table, indent=1) + "\n").encode()
@@ -148,8 +153,8 @@ def load_lock(store: Store, key: str) -> LockState | None:
             channel=str(table["channel"]),
             tag=str(table["tag"]),
             manifest_sha256=str(table["manifest_sha256"]),
-            acquired_at=datetime.fromisoformat(table["acquired_at"]),
-            expires_at=datetime.fromisoformat(table["expires_at"]),
+            acquired_at=_parse_moment(table["acquired_at"]),
+            expires_at=_parse_moment(table["expires_at"]),
             process=str(table.get("process", "")),
             version=entry.version,
         )
@@ -167,28 +172,37 @@ def is_held(lock: LockState) -> bool:
     return datetime.now(UTC) < lock.expires_at and not _is_dead(lock)
 
 
+def _parse_moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(text)
+    return moment
+
+
 def _is_dead(lock: LockState) -> bool:
-    """Say whether the owner is known to be gone: a process of this boot that has ended."""
-    boot, _, rest = lock.process.partition("/")
-    if not boot or boot != _boot_id():
+    """Say whether the owner is known to be gone: a process that this machine would see."""
+    world, _, rest = lock.process.partition("/")
+    if not world or world != _process_world():
         return False
     pid, _, _ = rest.partition("/")
     return pid.isdigit() and _process_identity(int(pid)) != lock.process
 
 
 def _process_identity(pid: int) -> str:
-    """Name a process so that no later one has the same name: boot, pid, start time."""
+    """Name a process so that no later one has the same name: world, pid, start time."""
     try:
         # proc(5): field 22 is the start time; the name before it may hold anything
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         started = fields[19]
     except (OSError, IndexError):
         started = "gone"
-    return f"{_boot_id()}/{pid}/{started}"
+    return f"{_process_world()}/{pid}/{started}"
 
 
-def _boot_id() -> str:
+def _process_world() -> str:
+    """Name the set of processes that can be seen from here: this boot, this container."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        return f"{boot}.{Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return ""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lading.errors import StoreError
+from lading.errors import ChecksumError, StoreError
 from lading.release.objects import Digest, digest_bytes
 from lading.storage.progress import NO_PROGRESS, Progress
 
@@ -156,3 +156,13 @@ def check_key(key: str) -> str:
     if len(key.encode()) > MAX_KEY_BYTES:
         raise StoreError(f"expected a key of at most {MAX_KEY_BYTES} bytes, got {key[:60]!r}…")
     return key
+
+
+def require_file(body: Body) -> None:
+    """Refuse a body whose file has vanished since it was described.
+
+    Raises:
+        ChecksumError: naming the file.
+    """
+    if body.path and not body.path.is_file():
+        raise ChecksumError(f"{body.path}: expected {body.digest.describe()}, found no file")

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -19,13 +20,15 @@ import google_crc32c
 from lading.errors import ChecksumError, ConditionError, MissingObjectError, StoreError
 from lading.release.objects import Digest, encode_crc32c
 from lading.storage.bytes import copy_in_kernel, digest_file, read_pieces, sync_folder
-from lading.storage.contract import ALWAYS, Body, Condition, Entry, check_key
+from lading.storage.contract import ALWAYS, Body, Condition, Entry, check_key, require_file
 from lading.storage.progress import NO_PROGRESS, Progress
 
 _Result = TypeVar("_Result")
 _RACES = 100
 
 _FILE_MODE = 0o644  # public data: what a reader may see must not hang on the writer's umask
+_FOLDER_MODE = 0o755
+_SCRATCH = "/.lading/tmp/"
 
 
 class LocalStore:
@@ -47,6 +50,8 @@ class LocalStore:
         return str(self._folder)
 
     def list(self, prefix: str = "") -> list[Entry]:
+        if prefix.rstrip("/"):
+            check_key(prefix.rstrip("/"))
         start = self._folder / prefix.rpartition("/")[0]
         with self._explained(prefix, "list"):
             if self._folder.exists() and not self._folder.is_dir():
@@ -58,16 +63,21 @@ class LocalStore:
         chosen = [
             each
             for each in entries
-            if each.key.startswith(prefix) and not each.key.startswith(self._scratch_key)
+            if each.key.startswith(prefix) and _SCRATCH not in f"/{each.key}"
         ]
         return sorted(chosen, key=lambda each: each.key)
 
     def stat(self, key: str) -> Entry | None:
+        path = self._path(key)
         try:
-            with self._explained(key, "read"):
-                return self._entry(key, self._path(key).stat())
-        except MissingObjectError:
+            found = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise StoreError(
+                f"{self.url}/{key}: expected to read it, got {error.strerror!r}"
+            ) from error
+        return None if stat.S_ISDIR(found.st_mode) else self._entry(key, found)
 
     def digest(self, key: str) -> Digest:
         with self._explained(key, "read"):
@@ -87,8 +97,7 @@ class LocalStore:
         progress: Progress = NO_PROGRESS,
     ) -> Entry:
         path = self._path(key)
-        if body.path and not body.path.is_file():
-            raise ChecksumError(f"{body.path}: expected {body.digest.describe()}, found no file")
+        require_file(body)
         with self._explained(key, "write"), self._temporary() as (temporary, out):
             size, crc = 0, 0
             for piece in read_pieces(body.path) if body.path else (body.data,):
@@ -101,13 +110,16 @@ class LocalStore:
             return self._publish(key, temporary, path, condition)
 
     def copy(self, source_key: str, key: str, *, digest: Digest, source_url: str = "") -> Entry:
-        source = (Path(source_url) if source_url else self._folder) / check_key(source_key)
+        place = source_url or self.url
+        source = Path(place) / check_key(source_key)
         path = self._path(key)
-        with (
-            self._explained(source_key, "copy"),
-            source.open("rb") as file,
-            self._temporary() as (temporary, out),
-        ):
+        try:
+            file = source.open("rb")
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise MissingObjectError(
+                f"{place}/{source_key}: expected an object, found none"
+            ) from error
+        with file, self._explained(key, "write"), self._temporary() as (temporary, out):
             copy_in_kernel(file.fileno(), out)
             self._check(key, digest_file(temporary, sha256=False), digest)
             os.fsync(out)
@@ -116,7 +128,9 @@ class LocalStore:
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
             path = self._path(key)
-            with self._explained(key, "delete"):
+            if path.is_dir():
+                continue  # the beginning of other keys is no object
+            with self._explained(key, "delete"), suppress(NotADirectoryError):
                 path.unlink(missing_ok=True)
                 self._remove_empty_folders(path.parent)
 
@@ -184,7 +198,11 @@ class LocalStore:
     @contextmanager
     def _exclusive(self, key: str) -> Iterator[None]:
         """Hold off other processes that would replace the same object under a condition."""
-        with self._path(key).open("rb") as file:
+        try:
+            file = self._path(key).open("rb")
+        except FileNotFoundError as error:
+            raise ConditionError(f"{self.url}/{key}: expected an object, found none") from error
+        with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -200,9 +218,12 @@ class LocalStore:
     def _explained(self, key: str, verb: str) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError as error:
-            raise MissingObjectError(f"{self.url}/{key}: expected an object, found none") from error
         except OSError as error:
+            is_folder = isinstance(error, IsADirectoryError) and verb == "read"
+            if isinstance(error, FileNotFoundError) or is_folder:
+                raise MissingObjectError(
+                    f"{self.url}/{key}: expected an object, found none"
+                ) from error
             raise StoreError(
                 f"{self.url}/{key}: expected to {verb} it, got {error.strerror!r}"
             ) from error
@@ -219,10 +240,19 @@ def _in_folder(folder: Path, act: Callable[[], _Result]) -> _Result:
     for _ in range(_RACES):
         # mkdir reports a folder that vanishes while it looks as one that exists
         with suppress(FileExistsError, FileNotFoundError):
-            folder.mkdir(parents=True, exist_ok=True)
+            _make_folder(folder)
         with suppress(FileNotFoundError):
             return act()
     return act()
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder that everybody may enter, and those above it, whatever the umask."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    folder.chmod(_FOLDER_MODE)
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
@@ -230,7 +260,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
     try:
         with os.scandir(folder) as found:
             entries = list(found)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):

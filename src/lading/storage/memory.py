@@ -6,7 +6,7 @@ from itertools import count
 
 from lading.errors import ChecksumError, ConditionError, MissingObjectError
 from lading.release.objects import Digest, digest_bytes
-from lading.storage.contract import ALWAYS, Body, Condition, Entry, check_key
+from lading.storage.contract import ALWAYS, Body, Condition, Entry, check_key, require_file
 from lading.storage.progress import NO_PROGRESS, Progress
 
 _STORES: dict[str, "MemoryStore"] = {}
@@ -56,6 +56,7 @@ class MemoryStore:
         condition: Condition = ALWAYS,
         progress: Progress = NO_PROGRESS,
     ) -> Entry:
+        require_file(body)
         data = body.path.read_bytes() if body.path else body.data
         self._check_bytes(key, data, body.digest)
         progress.relative_update(len(data))

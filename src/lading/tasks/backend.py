@@ -7,10 +7,13 @@ that looking (``doit list``, ``doit plan``) leaves nothing behind.
 
 import sqlite3
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 _SCHEMA = "create table if not exists tasks (task_id text primary key, data text) without rowid"
+# primary result codes: SQL error (another shape), malformed, not a database
+_BROKEN = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _LAST_KEYS = {"deps:", "ignore:"}  # doit writes 'deps:' last of a task, 'ignore:' alone
 
 
@@ -75,25 +78,28 @@ class DurableBackend:
         if task_id not in self._records:
             self._records[task_id] = {}
             if self._connection is not None or Path(self.name).exists():
-                query = "select data from tasks where task_id = ?"
-                row = self._connect().execute(query, (task_id,)).fetchone()
-                if row:
-                    self._records[task_id] = self._codec.decode(row[0])
+                rows = self._execute("select data from tasks where task_id = ?", (task_id,))
+                for (data,) in rows:
+                    with suppress(ValueError):  # a record that cannot be read is none
+                        self._records[task_id] = dict(self._codec.decode(data))
         return self._records[task_id]
 
-    def _execute(self, statement: str, values: tuple[str, ...]) -> None:
-        self._connect().execute(statement, values)
+    def _execute(self, statement: str, values: tuple[str, ...]) -> list[Any]:
+        """Run a statement. A broken file is started anew: that costs checks, never bytes."""
+        try:
+            return self._connect().execute(statement, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF not in _BROKEN:
+                raise
+            self.dump()
+            Path(self.name).unlink(missing_ok=True)
+            return self._connect().execute(statement, values).fetchall()
 
     def _connect(self) -> sqlite3.Connection:
         if self._connection is None:
             path = Path(self.name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self._connection = _open(path)
-            except sqlite3.DatabaseError:
-                # losing it costs checks, never bytes
-                path.unlink()
-                self._connection = _open(path)
+            self._connection = _open(path)
         return self._connection
 
 

@@ -8,19 +8,22 @@ _HOUR_S = 3600
 
 def format_bytes(size_bytes: float) -> str:
     """Write a size in decimal units, as clouds bill it: ``1.2 MB``."""
-    unit = 0
-    while size_bytes >= _THOUSAND and unit < len(_UNITS) - 1:
+    if round(size_bytes) < _THOUSAND:
+        return f"{size_bytes:.0f} B"
+    size_bytes, unit = size_bytes / _THOUSAND, 1
+    while round(size_bytes, 1) >= _THOUSAND and unit < len(_UNITS) - 1:
         size_bytes, unit = size_bytes / _THOUSAND, unit + 1
-    return f"{size_bytes:.0f} {_UNITS[unit]}" if unit == 0 else f"{size_bytes:.1f} {_UNITS[unit]}"
+    return f"{size_bytes:.1f} {_UNITS[unit]}"
 
 
 def format_duration(seconds: float) -> str:
     """Write a duration: ``0.4 s``, ``3 min 05 s``, ``2 h 10 min``."""
-    if seconds < _MINUTE_S:
+    if round(seconds, 1) < _MINUTE_S:
         return f"{seconds:.1f} s"
-    if seconds < _HOUR_S:
-        return f"{int(seconds // _MINUTE_S)} min {int(seconds % _MINUTE_S):02d} s"
-    return f"{int(seconds // _HOUR_S)} h {int(seconds % _HOUR_S // _MINUTE_S):02d} min"
+    whole = round(seconds)
+    if whole < _HOUR_S:
+        return f"{whole // _MINUTE_S} min {whole % _MINUTE_S:02d} s"
+    return f"{whole // _HOUR_S} h {whole % _HOUR_S // _MINUTE_S:02d} min"
 
 
 def count(number: int, noun: str) -> str:

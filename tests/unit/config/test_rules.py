@@ -1,0 +1,162 @@
+"""Tests of the rules that hold between the parts of a configuration."""
+
+from typing import Any
+
+import pytest
+
+from lading.config.models import Config, Source
+from lading.config.rules import find_conflicts
+
+
+def make_config(destinations: dict[str, Any] | None = None, **channels: Any) -> Config:
+    """Make a configuration whose parts are each sound."""
+    return Config.model_validate(
+        {
+            "project": {"name": "sample"},
+            "source": {"url": "input"},
+            "destinations": destinations or {"gcs": {"url": "gcs"}, "s3": {"url": "s3"}},
+            "channels": {name: {"tag": ".*", **each} for name, each in channels.items()},
+        }
+    )
+
+
+def test_sound() -> None:
+    """Two channels in the manner of the example break no rule."""
+    config = make_config(
+        nightly={"prefixes": ["nightly", "eel-hole"], "destinations": ["s3"]},
+        stable={"prefixes": ["{tag}", "stable"], "immutable": ["{tag}"], "hold": ["{tag}"]},
+    )
+    assert find_conflicts(config) == []
+
+
+@pytest.mark.parametrize(
+    ("channel", "expected"),
+    [
+        (
+            {"prefixes": ["a", "b"], "immutable": ["{tag}"]},
+            "channels.c.immutable[0]: expected one of the channel's prefixes (a, b), got '{tag}'",
+        ),
+        (
+            {"prefixes": ["stable"], "hold": ["stabel"]},
+            (
+                "channels.c.hold[0]: expected one of the channel's prefixes (stable), got 'stabel'"
+                " (did you mean 'stable'?)"
+            ),
+        ),
+        (
+            {"prefixes": ["{tag}", "stable"], "immutable": ["{tag}", "stable"]},
+            (
+                "channels.c.immutable[1]: expected a prefix with {tag}, since a second release"
+                " could never use another, got 'stable'"
+            ),
+        ),
+        (
+            {"prefixes": ["a"], "destinations": ["gcs", "gsc"]},
+            "channels.c.destinations[1]: expected one of gcs, s3, got 'gsc' (did you mean 'gcs'?)",
+        ),
+        (
+            {"prefixes": ["a", "a"]},
+            (
+                "channels.c.prefixes[1]: expected prefixes of which none holds another, got 'a'"
+                " beside 'a'"
+            ),
+        ),
+        (
+            {"prefixes": ["a", "a/b"]},
+            (
+                "channels.c.prefixes[1]: expected prefixes of which none holds another, got 'a/b'"
+                " beside 'a'"
+            ),
+        ),
+        (
+            {"prefixes": ["{tag}/b", "{tag}"]},
+            (
+                "channels.c.prefixes[1]: expected prefixes of which none holds another, got '{tag}'"
+                " beside '{tag}/b'"
+            ),
+        ),
+    ],
+)
+def test_conflict(channel: dict[str, Any], expected: str) -> None:
+    """A broken rule is one line with its place, what is expected and what was got."""
+    assert [expected] == find_conflicts(make_config(c=channel))
+
+
+def test_names_that_begin_alike() -> None:
+    """Prefixes of which one merely begins like another are no conflict."""
+    assert find_conflicts(make_config(c={"prefixes": ["data", "data2", "data-old/x"]})) == []
+
+
+def test_all_at_once() -> None:
+    """Every broken rule of every channel is shown, in the order of the channels."""
+    config = make_config(
+        one={"prefixes": ["a", "a"], "hold": ["x"], "destinations": ["y"]},
+        two={"prefixes": ["b"], "immutable": ["b"]},
+    )
+    expected = [
+        "channels.one.prefixes[1]",
+        "channels.one.hold[0]",
+        "channels.one.destinations[0]",
+        "channels.two.immutable[0]",
+    ]
+    assert expected == [problem.split(": ")[0] for problem in find_conflicts(config)]
+
+
+# fault: each release of `outer` deletes what `inner` has published
+@pytest.mark.parametrize("inner", ["data/stable", "data/{tag}"])
+def test_prefix_inside_a_prefix_of_another_channel(inner: str) -> None:
+    """A prefix inside another channel's is refused: its objects would be deleted as foreign."""
+    config = make_config(outer={"prefixes": ["data"]}, inner={"prefixes": [inner]})
+    assert len(find_conflicts(config)) == 1
+
+
+@pytest.mark.parametrize("url", ["gs://bucket", "gs://bucket/"])
+def test_destinations_of_one_place(url: str) -> None:
+    """Two destinations may not be the same place."""
+    config = make_config(
+        {"a": {"url": "gs://bucket"}, "b": {"url": url}}, nightly={"prefixes": ["nightly"]}
+    )
+    expected = (
+        f"destinations.b.url: expected a place of its own, got {url!r}, which is destinations.a too"
+    )
+    assert [expected] == find_conflicts(config)
+
+
+@pytest.mark.parametrize(
+    ("source", "place", "url"),
+    [
+        ("build", "work", "build"),
+        ("out", "work", "out/work"),
+        (".", "work", "build"),
+        ("./out/", "destinations.gcs.url", "out/clouds/gcs"),
+        ("gs://bucket", "destinations.gcs.url", "gs://bucket/public"),
+        ("/data", "destinations.gcs.url", "/data/public"),
+    ],
+)
+def test_written_inside_the_source(source: str, place: str, url: str) -> None:
+    """Nothing may be written inside the build: it would ship its own archives."""
+    is_work = place == "work"
+    config = make_config(
+        {"gcs": {"url": "gs://elsewhere" if is_work else url}}, nightly={"prefixes": ["nightly"]}
+    ).model_copy(
+        update={"source": Source(url=source), "work": url if is_work else "/elsewhere/work"}
+    )
+    expected = f"{place}: expected a place outside source.url {source!r}, got {url!r}"
+    assert [expected] == find_conflicts(config)
+
+
+@pytest.mark.parametrize("url", ["input2", "../input", "/input", "gs://input", "inputs/input"])
+def test_written_beside_the_source(url: str) -> None:
+    """A place that merely reads like the source is no conflict."""
+    config = make_config({"gcs": {"url": url}}, nightly={"prefixes": ["nightly"]})
+    assert find_conflicts(config) == []
+
+
+# fault: a staging run at `a` writes where `b` has its production objects
+@pytest.mark.parametrize("url", ["gs://bucket/staging", "gs://bucket/staging/"])
+def test_destination_inside_another(url: str) -> None:
+    """A destination may not be the staging root of another: staging would reach production."""
+    config = make_config(
+        {"a": {"url": "gs://bucket"}, "b": {"url": url}}, nightly={"prefixes": ["nightly"]}
+    )
+    assert len(find_conflicts(config)) == 1

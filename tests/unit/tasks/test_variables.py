@@ -1,0 +1,94 @@
+"""Tests of the variables of a command line."""
+
+import pytest
+
+from lading.errors import UsageError
+from lading.tasks.variables import KNOWN, Variables, parse_flag, parse_variables
+
+TRUE = ["1", "true", "yes", "True", "YES"]
+FALSE = ["0", "false", "no", "False", "NO"]
+
+
+def refusal(given: dict[str, str], own: tuple[str, ...] = ()) -> str:
+    """Return the message with which variables are refused."""
+    with pytest.raises(UsageError) as caught:
+        parse_variables(given, own)
+    assert caught.value.exit_code == 3
+    return str(caught.value)
+
+
+def test_nothing() -> None:
+    """Without variables everything is left out, and staging is neither on nor off."""
+    expected = Variables(type="", tag="", staging=None, config="", deep=False)
+    assert expected == parse_variables({})
+
+
+def test_everything() -> None:
+    """Each variable is taken under its own name."""
+    given = {"type": "a", "tag": "b", "staging": "1", "config": "c.toml", "deep": "yes"}
+    expected = Variables(type="a", tag="b", staging=True, config="c.toml", deep=True)
+    assert expected == parse_variables(given)
+    assert sorted(KNOWN) == sorted(given)
+
+
+@pytest.mark.parametrize("name", ["staging", "deep"])
+@pytest.mark.parametrize(
+    ("value", "expected"), [*((t, True) for t in TRUE), *((f, False) for f in FALSE)]
+)
+def test_flag(name: str, value: str, *, expected: bool) -> None:
+    """A flag takes 1/0, true/false and yes/no in any case of letters."""
+    assert expected == getattr(parse_variables({name: value}), name)
+
+
+@pytest.mark.parametrize("name", ["staging", "deep"])
+@pytest.mark.parametrize("value", ["2", "on", "off", "y", "t", " 1", "1 ", "-1", "None", "nein"])
+def test_bad_flag(name: str, value: str) -> None:
+    """Any other value of a flag is an error, never production."""
+    expected = f"{name}: expected 1/0, true/false or yes/no, got {value!r}"
+    assert expected == refusal({name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("stagign", "staging"),
+        ("stage", "staging"),
+        ("Staging", "staging"),
+        ("typ", "type"),
+        ("tags", "tag"),
+        ("confg", "config"),
+    ],
+)
+def test_misspelt(name: str, meant: str) -> None:
+    """A misspelt name is an error with the nearest known name."""
+    assert refusal({"tag": "v1", name: "1"}) == (
+        f"{name}=1: expected one of type, tag, staging, config, deep, got {name!r}"
+        f" (did you mean {meant!r}?)"
+    )
+
+
+def test_unknown() -> None:
+    """A name that is like no other is an error without a guess."""
+    expected = "zzz=1: expected one of type, tag, staging, config, deep, got 'zzz'"
+    assert expected == refusal({"zzz": "1"})
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_empty(name: str) -> None:
+    """A variable of ours that is given without a value is an error."""
+    assert f"{name}=: expected a value, got nothing" == refusal({name: ""})
+
+
+def test_own() -> None:
+    """The project's own variables are known, may be empty, and are offered when misspelt."""
+    assert parse_variables({"region": "", "tag": "v1"}, ["region"]).tag == "v1"
+    assert refusal({"regoin": "x"}, ("region",)).endswith(
+        "expected one of type, tag, staging, config, deep, region, got 'regoin'"
+        " (did you mean 'region'?)"
+    )
+
+
+def test_parse_flag_names_what_it_reads() -> None:
+    """The error of a flag names the variable."""
+    with pytest.raises(UsageError, match=r"^region: "):
+        parse_flag("region", "")
