@@ -14,18 +14,3 @@ from lading.tasks import (
     task_verify,
     task_staging_cleanup,
 )
-
-__all__ = [
-    "DOIT_CONFIG",
-    "task_fetch",
-    "task_check",
-    "task_compress_sqlite",
-    "task_zip_parquet",
-    "task_manifest",
-    "task_upload",
-    "task_promote",
-    "task_distribute",
-    "task_plan",
-    "task_verify",
-    "task_staging_cleanup",
-]

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import NoReturn
 
 from lading import __version__
 from lading.errors import LadingError, UsageError
@@ -45,8 +46,15 @@ def init_project(folder: Path) -> list[Path]:
     return targets
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, and ends as doit does for usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(UsageError.exit_code, f"ERROR: {message}; see `{self.prog} --help`\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="lading",
         description="Ship datasets. A release itself is run by doit: see `doit list`.",
     )

@@ -396,3 +396,25 @@ def test_staged_release_costs_production_no_upload(tmp_path: Path) -> None:
     assert "0 objects sent, 0 B; 13 copied in the cloud" in done.stdout
     assert "2 objects sent" in again.stdout
     assert "11 there already" in again.stdout
+
+
+def test_manifest_carries_the_commit_of_the_tag(tmp_path: Path) -> None:
+    """Where the project is a git repository that knows the tag, the manifest names its commit."""
+    project = make_project(tmp_path / "project", parquet=1)
+    who = {
+        f"GIT_{role}_{what}": "a@b.c"
+        for role in ("AUTHOR", "COMMITTER")
+        for what in ("NAME", "EMAIL")
+    }
+    for arguments in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "x"], ["tag", TAG]):
+        subprocess.run(
+            ["git", *arguments], cwd=project.folder, env=project.environment(who), check=True
+        )
+    done = project.run("manifest", f"tag={TAG}")
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=project.folder, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    manifest = project.work / "releases" / "nightly" / TAG / "release.json"
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(manifest.read_bytes())["commit"] == commit

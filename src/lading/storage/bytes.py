@@ -53,9 +53,10 @@ def digest_file(
 
 
 def copy_in_kernel(source: int, target: int) -> None:
-    """Copy a whole file between two descriptors without its bytes passing through Python.
+    """Copy a whole file between two descriptors, inside the kernel.
 
-    A reflink where the filesystem has it, else ``copy_file_range``, else ``sendfile``.
+    A reflink where the filesystem has it, else ``copy_file_range``; only where neither is to be
+    had do the bytes pass through this process, piece by piece.
     """
     try:
         fcntl.ioctl(target, _FICLONE, source)
@@ -81,15 +82,21 @@ def sync_folder(folder: Path) -> None:
 
 def _copy_range(source: int, target: int, offset: int, count: int) -> int:
     try:
-        done = os.copy_file_range(source, target, count, offset, offset)
+        if hasattr(os, "copy_file_range"):  # Linux only
+            done = os.copy_file_range(source, target, count, offset, offset)
+        else:
+            done = _copy_piece(source, target, offset, count)
     except OSError as error:
         if error.errno not in _NOT_HERE:
             raise
-        os.lseek(target, offset, os.SEEK_SET)
-        done = os.sendfile(target, source, offset, count)
+        done = _copy_piece(source, target, offset, count)
     if not done:
         raise OSError(errno.EIO, "the file shrank while it was copied")
     return done
+
+
+def _copy_piece(source: int, target: int, offset: int, count: int) -> int:
+    return os.pwrite(target, os.pread(source, min(count, CHUNK_BYTES), offset), offset)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

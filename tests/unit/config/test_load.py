@@ -260,14 +260,12 @@ class TestUnreadable:
         expected = "lading.toml: expected a readable file, got Permission denied"
         assert (expected,) == problems_of(lambda: load_config(tmp_path))
 
-    # fault: TypeError and AttributeError leave load_config
     @pytest.mark.parametrize("named", ["", "pyproject.toml"])
     def test_tool_is_no_table(self, tmp_path: Path, named: str) -> None:
         """A pyproject.toml whose `tool` is no table ends in an error of the configuration."""
         (tmp_path / "pyproject.toml").write_text("tool = 1\n")
         assert len(problems_of(lambda: load_config(tmp_path, named))) == 1
 
-    # fault: the line reads "pyproject.toml: : expected a table, got 1"
     def test_tool_lading_is_no_table(self, tmp_path: Path) -> None:
         """A `lading` that is no table is named with its place, not with an empty one."""
         (tmp_path / "pyproject.toml").write_text("[tool]\nlading = 1\n")
@@ -303,14 +301,12 @@ class TestProblems:
         expected = "lading.toml: project.zzz: expected one of name, repository, title, got 'zzz'"
         assert (expected,) == problems_of(lambda: parse_config(table, "lading.toml"))
 
-    # fault: a date of TOML becomes a string in silence
     def test_date_is_no_string(self) -> None:
         """A date without quotes is a wrong type where a string is expected."""
         table = minimal_with("channels.nightly.tag", dt.date(2025, 2, 5))
         (problem,) = problems_of(lambda: parse_config(table, "lading.toml"))
         assert problem.startswith("lading.toml: channels.nightly.tag: expected a string, got ")
 
-    # fault: the line ends "got 's3://key:hush@bucket'"
     def test_secret_in_url_is_not_repeated(self) -> None:
         """A URL with a password is refused without showing the password again."""
         table = minimal_with("destinations.gcs.url", "s3://key:hush@bucket")

@@ -96,6 +96,7 @@ BAD: list[tuple[Any, str]] = [
     (Url, "gs://bucket?versions"),
     (Url, "s3://key:secret@bucket"),
     (Url, "s3://key:secret@bucket/root"),
+    (Url, "s3://key:sec/ret@bucket"),  # fault: accepted, so the secret goes into receipts
 ]
 FROZEN: list[tuple[BaseModel, str, object]] = [
     (Project(name="a"), "name", "b"),

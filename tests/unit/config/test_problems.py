@@ -37,6 +37,20 @@ def test_value(value: object, expected: str) -> None:
     assert expected == render_value(value)
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("s3://key:hush@bucket/root", "'s3://***bucket/root'"),
+        ("gs://bucket/a@b", "'gs://bucket/a@b'"),
+        (["https://user@host/x"], "['https://***host/x']"),
+    ],
+)
+def test_secret_is_not_shown(value: object, expected: str) -> None:
+    """What stands before the host of a URL is a secret, and an @ elsewhere is none."""
+    shown = render_value(value)
+    assert expected == shown
+
+
 @pytest.mark.parametrize("length", [57, 58, 59, 1000])
 def test_long_value_is_cut(length: int) -> None:
     """A long value is cut to 60 characters, and shows that it was."""

@@ -102,7 +102,6 @@ def test_all_at_once() -> None:
     assert expected == [problem.split(": ")[0] for problem in find_conflicts(config)]
 
 
-# fault: each release of `outer` deletes what `inner` has published
 @pytest.mark.parametrize("inner", ["data/stable", "data/{tag}"])
 def test_prefix_inside_a_prefix_of_another_channel(inner: str) -> None:
     """A prefix inside another channel's is refused: its objects would be deleted as foreign."""
@@ -126,7 +125,7 @@ def test_destinations_of_one_place(url: str) -> None:
     ("source", "place", "url"),
     [
         ("build", "work", "build"),
-        ("out", "work", "out/work"),
+        ("out", "work", "out/made"),
         (".", "work", "build"),
         ("./out/", "destinations.gcs.url", "out/clouds/gcs"),
         ("gs://bucket", "destinations.gcs.url", "gs://bucket/public"),
@@ -139,7 +138,7 @@ def test_written_inside_the_source(source: str, place: str, url: str) -> None:
     config = make_config(
         {"gcs": {"url": "gs://elsewhere" if is_work else url}}, nightly={"prefixes": ["nightly"]}
     ).model_copy(
-        update={"source": Source(url=source), "work": url if is_work else "/elsewhere/work"}
+        update={"source": Source(url=source), "work": url if is_work else "/elsewhere/made"}
     )
     expected = f"{place}: expected a place outside source.url {source!r}, got {url!r}"
     assert [expected] == find_conflicts(config)
@@ -152,11 +151,20 @@ def test_written_beside_the_source(url: str) -> None:
     assert find_conflicts(config) == []
 
 
-# fault: a staging run at `a` writes where `b` has its production objects
 @pytest.mark.parametrize("url", ["gs://bucket/staging", "gs://bucket/staging/"])
 def test_destination_inside_another(url: str) -> None:
     """A destination may not be the staging root of another: staging would reach production."""
     config = make_config(
         {"a": {"url": "gs://bucket"}, "b": {"url": url}}, nightly={"prefixes": ["nightly"]}
+    )
+    assert len(find_conflicts(config)) == 1
+
+
+# fault: `staging_cleanup` of such a destination empties its production depot
+@pytest.mark.parametrize("depot", ["gs://bucket/staging", "gs://bucket/staging/depot"])
+def test_depot_inside_a_staging_root(depot: str) -> None:
+    """A depot may not stand in the staging root of a destination: staging would reach it."""
+    config = make_config(
+        {"a": {"url": "gs://bucket", "depot": depot}}, nightly={"prefixes": ["nightly"]}
     )
     assert len(find_conflicts(config)) == 1

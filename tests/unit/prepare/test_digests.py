@@ -333,9 +333,9 @@ class TestMany:
         """A folder that is moved with its cache is known at its new place."""
         (tmp_path / "one").mkdir()
         (tmp_path / "one/file").write_bytes(b"bytes")
-        DigestCache(tmp_path / "one/work/digests.sqlite").digest(tmp_path / "one/file")
+        DigestCache(tmp_path / "one/made/digests.sqlite").digest(tmp_path / "one/file")
         (tmp_path / "one").rename(tmp_path / "two")
-        DigestCache(tmp_path / "two/work/digests.sqlite").digest(tmp_path / "two/file")
+        DigestCache(tmp_path / "two/made/digests.sqlite").digest(tmp_path / "two/file")
         assert reads.names == ["file"]
 
 

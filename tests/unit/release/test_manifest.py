@@ -324,7 +324,6 @@ class TestParse:
         with pytest.raises(ManifestError):
             parse_manifest(render_manifest(make_manifest())[:size])
 
-    # fault: the parser turns strings into numbers, which the schema refuses
     @pytest.mark.parametrize("size", ["1", 1.0, True])
     def test_types_are_those_of_the_schema(self, size: object) -> None:
         """A size that is no whole number of JSON is refused."""
@@ -349,7 +348,6 @@ def test_media_type(key: str, expected: str) -> None:
     assert expected == media_type_of(key)
 
 
-# fault: a key without a dot is taken for an extension
 @pytest.mark.parametrize("key", ["zip", "json"])
 def test_media_type_without_extension(key: str) -> None:
     """A name without an extension has none, even where it is one."""

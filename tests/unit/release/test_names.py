@@ -212,7 +212,6 @@ class TestStaging:
         expected = [(each.name, each.url, each.depot_url) for each in public.destinations]
         assert expected == [(each.name, each.url, each.depot_url) for each in staged.destinations]
 
-    # fault: a production run gets the prefix "staging/"
     @pytest.mark.parametrize(
         ("name", "prefix", "tag"),
         [
@@ -273,6 +272,16 @@ class TestNames:
         assert (gcs.url, gcs.depot_url) == ("gs://public", "gs://public")
         assert (s3.url, s3.depot_url) == ("s3://b", "s3://d")
 
+    @pytest.mark.parametrize("staging", [True, False])
+    def test_sibling(self, *, staging: bool) -> None:
+        """The depot that is read beside the own one is that of the other environment."""
+        own, other = (
+            resolve_release(make_config(), "", "v2025.2.3", staging=each)
+            for each in (staging, not staging)
+        )
+        expected = [each.depot_prefix for each in other.destinations]
+        assert expected == [each.sibling_depot_prefix for each in own.destinations]
+
     def test_placeholders(self) -> None:
         """{tag} and {channel} are filled in the source and in the prefixes."""
         config = make_config({"c": {"tag": "v1", "prefixes": ["data/{channel}/{tag}"]}})
@@ -307,7 +316,6 @@ class TestNames:
             ("zenodo", "deposit at Zenodo production, left as a draft"),
         ]
 
-    # fault: two prefixes of one name, promoted twice, under one lock
     def test_tag_that_is_another_prefix(self) -> None:
         """A tag that makes two prefixes the same is refused."""
         config = make_config({"c": {"tag": ".*", "prefixes": ["latest", "{tag}"]}})

@@ -102,7 +102,7 @@ class TestCopyInKernel:
         assert source.read_bytes() == target.read_bytes()
 
     @pytest.mark.parametrize("code", [errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM])
-    def test_sendfile_where_nothing_else_works(
+    def test_pieces_where_nothing_else_works(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
     ) -> None:
         """Where the disk knows neither reflinks nor copy_file_range, the copy is whole still."""
@@ -132,7 +132,7 @@ class TestCopyInKernel:
     def test_other_way_goes_on_at_the_same_place(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Where copy_file_range gives up in the middle, sendfile goes on behind what it copied."""
+        """Where copy_file_range gives up in the middle, the rest goes on behind what it copied."""
         source, target = tmp_path / "source", tmp_path / "target"
         source.write_bytes(os.urandom(1000))
         real = os.copy_file_range

@@ -24,7 +24,6 @@ def test_bytes(size: float, expected: str) -> None:
     assert expected == format_bytes(size)
 
 
-# fault: rounded after the unit is chosen
 @pytest.mark.parametrize(
     ("size", "expected"), [(999_999, "1.0 MB"), (999_999_999, "1.0 GB"), (999.7, "1.0 kB")]
 )
@@ -52,7 +51,6 @@ def test_duration(seconds: float, expected: str) -> None:
     assert expected == format_duration(seconds)
 
 
-# fault: rounded after the unit is chosen
 def test_duration_just_below_a_minute() -> None:
     """There is no sixtieth second."""
     assert format_duration(59.97) == "1 min 00 s"
