@@ -67,7 +67,7 @@ def _key_template(value: str) -> str:
 def _url(value: str) -> str:
     scheme, separator, rest = value.partition("://")
     is_url = bool(separator) and re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme)
-    has_secret = "@" in rest.partition("/")[0] or "?" in value
+    has_secret = "@" in rest or "?" in value
     if not value or (":" in value and not is_url) or has_secret:
         raise _expected("a path or a URL such as 'build/gcs', 'gs://bucket' or 's3://bucket/root'")
     return value
@@ -123,7 +123,9 @@ class SqliteRule(_Model):
     integrity: Literal["quick_check", "integrity_check", "none"] = Field(
         default="quick_check", description="How deep SQLite itself looks at each database."
     )
-    level: int = Field(default=6, ge=1, le=9, description="DEFLATE level, 1 (fast) to 9 (small).")
+    level: Literal["fast", "balanced", "small"] = Field(
+        default="balanced", description="What the zip should rather be: made fast, or small."
+    )
     keep_original: bool = Field(
         default=False, description="Ship the database as it is too, beside its zip."
     )

@@ -51,7 +51,7 @@ def render_value(value: object) -> str:
     if isinstance(value, Mapping):
         return f"a table of {len(value)}"
     # what stands before the @ of a URL, or after its ?, may be a secret
-    text = re.sub(r"(://)[^/@\s]*@|(\?).*", r"\1\2***", repr(value))
+    text = re.sub(r"(://).*@|(\?).*", r"\1\2***", repr(value))
     return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004  a line of 80 columns
 
 
@@ -94,9 +94,8 @@ def _expectation(kind: str, detail: ErrorDetails, context: Mapping[str, Any]) ->
         return str(context["what"])
     if kind == "literal_error":
         return str(context["expected"])
-    if kind in {"greater_than_equal", "less_than_equal"}:
-        word = "at least" if kind == "greater_than_equal" else "at most"
-        return f"a number of {word} {context.get('ge', context.get('le'))}"
+    if kind == "greater_than_equal":
+        return f"a number of at least {context['ge']}"
     if kind == "too_short":
         return f"at least {context['min_length']} entry"
     return _EXPECTED.get(kind, detail["msg"].lower())

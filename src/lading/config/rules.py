@@ -17,6 +17,7 @@ def find_conflicts(config: Config) -> list[str]:
     return [
         *_source_conflicts(config),
         *_destination_conflicts(config),
+        *_depot_conflicts(config),
         *channels,
         *_neighbour_conflicts(config),
     ]
@@ -64,6 +65,17 @@ def _destination_conflicts(config: Config) -> Iterator[str]:
                 yield (
                     f"destinations.{name}.url: expected a place of its own,"
                     f" got {each.url!r} beside {standing.url!r} of destinations.{other}"
+                )
+
+
+def _depot_conflicts(config: Config) -> Iterator[str]:
+    """What stands below a staging root may be emptied at any time."""
+    for name, each in config.destinations.items():
+        for other, standing in config.destinations.items():
+            if each.depot and _is_inside(each.depot, posixpath.join(standing.url, "staging")):
+                yield (
+                    f"destinations.{name}.depot: expected a place outside the staging root of"
+                    f" destinations.{other}, got {each.depot!r}"
                 )
 
 

@@ -20,6 +20,7 @@ from lading.prepare.digests import DigestCache
 from lading.storage.bytes import CHUNK_BYTES, sync_folder
 from lading.storage.progress import NO_PROGRESS, Progress
 
+_LEVELS = {"fast": 1, "balanced": 6, "small": 9}
 STORE_SETTINGS: dict[str, Any] = {"method": "store"}
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can tell
 _ZIP_END_S = 4_354_819_198  # the last: 2107-12-31 23:59:58 UTC
@@ -29,7 +30,7 @@ def compress_file(
     source: Path,
     target: Path,
     *,
-    level: int,
+    level: str,
     cache: DigestCache,
     progress: Progress = NO_PROGRESS,
 ) -> bool:
@@ -62,8 +63,12 @@ def store_bundle(
     return _make(folder, members, target, STORE_SETTINGS, cache, progress)
 
 
-def deflate_settings(level: int) -> dict[str, Any]:
-    """Return the settings of a compressed archive; another library may make other bytes."""
+def deflate_settings(level: str) -> dict[str, Any]:
+    """Return the settings of a compressed archive; another library may make other bytes.
+
+    Args:
+        level: ``fast``, ``balanced`` or ``small``.
+    """
     return {"method": "deflate", "level": level, "zlib": zlib.ZLIB_RUNTIME_VERSION}
 
 
@@ -140,7 +145,7 @@ def _add(
     entry.file_size = source.stat().st_size  # lets zipfile choose ZIP64 only where it is needed
     if settings["method"] == "deflate":
         entry.compress_type = zipfile.ZIP_DEFLATED
-        entry._compresslevel = settings["level"]  # type: ignore[attr-defined]  # noqa: SLF001  ZipInfo has no public way before 3.13
+        entry._compresslevel = _LEVELS[settings["level"]]  # type: ignore[attr-defined]  # noqa: SLF001  ZipInfo has no public way before 3.13
     with source.open("rb", buffering=0) as reader, archive.open(entry, "w") as writer:
         while piece := reader.read(CHUNK_BYTES):
             writer.write(piece)

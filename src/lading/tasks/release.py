@@ -64,7 +64,7 @@ def task_zip_parquet() -> Iterator[Task]:
     yield {"name": None, "doc": "Pack each folder of parquet files into a stored zip."}
     session = current()
     for artifact in _layout(session).bundles:
-        yield _archive_task(session, artifact, "zip_parquet", steps.zip_parquet, 0)
+        yield _archive_task(session, artifact, "zip_parquet", steps.zip_parquet, "")
 
 
 def task_manifest() -> Task:
@@ -219,7 +219,7 @@ def _archive_task(
     artifact: Artifact,
     group: str,
     pack: Callable[[Session, Artifact, Progress], Outcome],
-    level: int,
+    level: str,
 ) -> Task:
     name = artifact.path.removesuffix(".zip")
 

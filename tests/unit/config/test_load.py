@@ -34,7 +34,7 @@ BAD_VALUES: list[tuple[str, object, str]] = [
     (
         "prepare.sqlite.level",
         10,
-        "prepare.sqlite.level: expected a number of at most 9, got 10",
+        "prepare.sqlite.level: expected 'fast', 'balanced' or 'small', got 10",
     ),
     (
         "prepare.sqlite.keep_original",

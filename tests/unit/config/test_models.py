@@ -101,7 +101,7 @@ BAD: list[tuple[Any, str]] = [
 FROZEN: list[tuple[BaseModel, str, object]] = [
     (Project(name="a"), "name", "b"),
     (Source(url="a"), "url", "b"),
-    (SqliteRule(), "level", 9),
+    (SqliteRule(), "level", "small"),
     (BundleRule(folder="a"), "folder", "b"),
     (Prepare(), "bundles", ()),
     (Layout(), "keys", {}),
@@ -156,6 +156,7 @@ def test_defaults() -> None:
     assert (config.keep, config.work) == (2, "build")
     assert config.source.success_marker == "success"
     assert config.layout.leave_out == ("*.log",)
-    assert (config.prepare.sqlite.level, config.prepare.sqlite.integrity) == (6, "quick_check")
+    assert config.prepare.sqlite.level == "balanced"
+    assert config.prepare.sqlite.integrity == "quick_check"
     assert config.channels["nightly"].zenodo is None
     assert config.destinations["gcs"].depot is None

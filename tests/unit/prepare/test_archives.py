@@ -36,7 +36,7 @@ from lading.prepare.archives import compress_file, store_bundle
 from lading.prepare.digests import DigestCache
 source, out = Path(sys.argv[1]), Path(sys.argv[2])
 cache = DigestCache(out / "digests.sqlite")
-compress_file(source / "a.parquet", out / "one.zip", level=6, cache=cache)
+compress_file(source / "a.parquet", out / "one.zip", level="balanced", cache=cache)
 members = [each for each in source.iterdir()]
 store_bundle(source, members, out / "all.zip", cache=cache)
 """
@@ -64,7 +64,7 @@ class Work:
         """The sources in an order that is not theirs."""
         return [self.source / name for name in MEMBERS]
 
-    def compress(self, level: int = 6, progress: Progress | None = None) -> bool:
+    def compress(self, level: str = "balanced", progress: Progress | None = None) -> bool:
         """Pack one file."""
         return compress_file(
             self.source / "a.parquet",
@@ -151,8 +151,8 @@ class TestContent:
     @settings(
         max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
     )
-    @given(data=st.binary(max_size=2000), level=st.integers(1, 9))
-    def test_any_bytes_come_out(self, work: Work, data: bytes, level: int) -> None:
+    @given(data=st.binary(max_size=2000), level=st.sampled_from(["fast", "balanced", "small"]))
+    def test_any_bytes_come_out(self, work: Work, data: bytes, level: str) -> None:
         """Whatever goes in comes out, at every level."""
         (work.source / "any").write_bytes(data)
         compress_file(work.source / "any", work.target, level=level, cache=work.cache)
@@ -271,11 +271,11 @@ class TestUnchanged:
 
     def test_other_level_is_packed(self, work: Work) -> None:
         """Another level makes another archive, and the receipt says so."""
-        work.compress(level=1)
+        work.compress(level="fast")
         size = work.target.stat().st_size
-        assert work.compress(level=9)
+        assert work.compress(level="small")
         assert work.target.stat().st_size < size
-        assert not work.compress(level=9)
+        assert not work.compress(level="small")
 
     def test_other_members_are_packed(self, work: Work) -> None:
         """A member more or less makes another archive."""
@@ -316,7 +316,7 @@ class TestUnchanged:
         members = [work.source / "a.parquet"]
         before = sorted(tmp_path.rglob("*"))
         cache = DigestCache(tmp_path / "digests.sqlite", read_only=True)
-        assert not is_archive_current(members, work.target, deflate_settings(6), cache)
+        assert not is_archive_current(members, work.target, deflate_settings("balanced"), cache)
         assert not is_archive_current(members, work.target, STORE_SETTINGS, cache)
         assert before == sorted(tmp_path.rglob("*"))
 
@@ -326,9 +326,9 @@ class TestUnchanged:
         members = [work.source / "a.parquet"]
         current = {
             level: is_archive_current(members, work.target, deflate_settings(level), work.cache)
-            for level in (5, 6)
+            for level in ("fast", "balanced")
         }
-        assert current == {5: False, 6: True}
+        assert current == {"fast": False, "balanced": True}
         assert not is_archive_current(members, work.target, STORE_SETTINGS, work.cache)
 
 
