@@ -59,7 +59,7 @@ class ConfigError(UsageError):
     """The configuration is wrong.
 
     Attributes:
-        problems: one line a problem, each ``place: expected ..., got ...``, in file order.
+        problems: one line a problem, each ``place: expected ..., got ...``.
     """
 
     def __init__(self, problems: Sequence[str], *, hint: str = "") -> None:

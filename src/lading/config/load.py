@@ -104,7 +104,7 @@ def _tool_table(path: Path) -> dict[str, Any] | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path.name}: expected UTF-8 text, got {error.reason}"]) from error
     except tomllib.TOMLDecodeError as error:

@@ -68,8 +68,32 @@ def _url(value: str) -> str:
     scheme, separator, rest = value.partition("://")
     is_url = bool(separator) and re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme)
     has_secret = "@" in rest or "?" in value
-    if not value or (":" in value and not is_url) or has_secret:
+    plain = value
+    for placeholder in PLACEHOLDERS:
+        plain = plain.replace(placeholder, "x")
+    has_brace = "{" in plain or "}" in plain
+    has_no_place = is_url and not rest and scheme != "memory"
+    if not value or (":" in value and not is_url) or has_secret or has_brace or has_no_place:
         raise _expected("a path or a URL such as 'build/gcs', 'gs://bucket' or 's3://bucket/root'")
+    return value
+
+
+def _relative_path(value: str) -> str:
+    if value.startswith("/") or {"..", "."} & set(value.split("/")) or "\\" in value:
+        raise _expected("a path inside the build, such as 'success', or ''")
+    return value
+
+
+def _folder(value: str) -> str:
+    if not value.strip():
+        raise _expected("a folder, such as 'build'")
+    return value
+
+
+def _branch(value: str) -> str:
+    # git-check-ref-format(1), as far as it matters here; never an option of git
+    if value and (not re.fullmatch(r"[A-Za-z0-9_][\w./-]*", value) or ".." in value):
+        raise _expected("a branch, such as 'nightly', or ''")
     return value
 
 
@@ -80,6 +104,9 @@ Regex = Annotated[str, AfterValidator(_regex)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 KeyTemplate = Annotated[str, AfterValidator(_key_template)]
 Url = Annotated[str, AfterValidator(_url)]
+RelativePath = Annotated[str, AfterValidator(_relative_path)]
+Folder = Annotated[str, AfterValidator(_folder)]
+Branch = Annotated[str, AfterValidator(_branch)]
 
 
 class _Model(BaseModel):
@@ -104,7 +131,7 @@ class Source(_Model):
         description="Path or URL of the build's folder; may use {tag} and {channel}."
         " A path is read in place, a URL is downloaded by `doit fetch`."
     )
-    success_marker: str = Field(
+    success_marker: RelativePath = Field(
         default="success",
         description="File that the build writes last; a build without it is refused."
         " Empty: no marker is asked for.",
@@ -213,7 +240,9 @@ class Channel(_Model):
     destinations: tuple[str, ...] = Field(
         default=(), description="Names of the destinations it ships to; empty: all of them."
     )
-    branch: str = Field(default="", description="Git branch that is moved to the tag; empty: none.")
+    branch: Branch = Field(
+        default="", description="Git branch that is moved to the tag; empty: none."
+    )
     zenodo: Zenodo | None = Field(default=None, description="Deposit at Zenodo.")
     cloud_run: tuple[CloudRun, ...] = Field(default=(), description="Services to update.")
 
@@ -232,7 +261,7 @@ class Config(_Model):
     keep: int = Field(
         default=2, ge=1, description="Releases of a prefix that stay in the depot for rollback."
     )
-    work: str = Field(
+    work: Folder = Field(
         default="build", description="Folder for archives, receipts and state, from this file's."
     )
     variables: tuple[str, ...] = Field(

@@ -50,8 +50,10 @@ def render_value(value: object) -> str:
         return f"{value[TOML_MOMENT]} without quotes"
     if isinstance(value, Mapping):
         return f"a table of {len(value)}"
-    # what stands before the @ of a URL, or after its ?, may be a secret
-    text = re.sub(r"(://)(?:[^/@:]*:.*@|[^/@]*@)|(\?).*", r"\1\2***", repr(value))
+    text = repr(value)
+    if "://" in text:
+        # what stands before the @ of a URL, or after its ?, may be a secret
+        text = re.sub(r"(://)(?:[^/@:]*:.*@|[^/@]*@)|(\?).*", r"\1\2***", text)
     return text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004  a line of 80 columns
 
 

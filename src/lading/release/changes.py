@@ -37,7 +37,7 @@ class DepotChanges:
 
 @dataclass(frozen=True, slots=True)
 class PrefixChanges:
-    """What a prefix still needs, in the order in which it is done."""
+    """What a prefix still needs. The order in which it is done is that of ``ship.promote``."""
 
     copy: Mapping[str, Digest]
     """New keys, in the order of the release."""

@@ -89,7 +89,7 @@ def check_names(paths: Iterable[str]) -> None:
     """
     seen: dict[str, str] = {}
     for path in paths:
-        reason = _fault_of(path)
+        reason = fault_of_name(path)
         if reason:
             raise SourceError(
                 f"source: expected names that can ship anywhere, got {path!r}: {reason}"
@@ -162,7 +162,7 @@ def _bundles_of(config: Config, rule: BundleRule, paths: Sequence[str]) -> Itera
     for folder in fitting:
         inside = [path for path in paths if str(PurePosixPath(path).parent) == folder]
         archive = rule.name.replace("{folder}", PurePosixPath(folder).name) + ".zip"
-        fault = "a name may not be empty" if archive == ".zip" else _fault_of(archive)
+        fault = "a name may not be empty" if archive == ".zip" else fault_of_name(archive)
         if fault:
             raise LayoutError(f"prepare.bundles: expected a file name, got {archive!r}: {fault}")
         members = _members_of(rule, folder, inside)
@@ -193,7 +193,7 @@ def _key_of(config: Config, path: str) -> str:
             folder = "" if str(pure.parent) == "." else str(pure.parent)
             parts = {"path": path, "name": pure.name, "stem": pure.stem, "folder": folder}
             key = template.format(**parts).lstrip("/")
-            if fault := _fault_of(key):
+            if fault := fault_of_name(key):
                 raise LayoutError(
                     f"layout.keys: expected a key that can ship, got {key!r} from {path!r}: {fault}"
                 )
@@ -234,7 +234,8 @@ def _origin_of(artifact: Artifact) -> str:
     return str(PurePosixPath(first).parent) if artifact.kind == "bundle" else first
 
 
-def _fault_of(path: str) -> str:
+def fault_of_name(path: str) -> str:
+    """Say why a path or key cannot ship, or ""."""
     segments = path.split("/")
     if ".." in segments or "." in segments or "" in segments:
         return "a name may not hold '..', '.' or nothing between slashes"

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lading.errors import ManifestError
-from lading.release.layout import RELEASE_KEY, SUMS_KEY
+from lading.release.layout import RELEASE_KEY, SUMS_KEY, fault_of_name
 from lading.release.names import CONTROL
 from lading.release.objects import Digest, digest_bytes
 
@@ -95,6 +95,18 @@ class Manifest(_Model):
     tool: Tool = Field(description="What made this manifest.")
     files: tuple[ManifestFile, ...] = Field(description="Every public file, sorted by key.")
 
+    @model_validator(mode="after")
+    def _check_keys(self) -> "Manifest":
+        keys = [each.key for each in self.files]
+        if len(set(keys)) != len(keys):
+            raise ValueError("expected each key once")
+        for each in self.files:
+            if fault := fault_of_name(each.key):
+                raise ValueError(f"expected keys that can ship, got {each.key!r}: {fault}")
+            if each.depot_key != depot_key_of(each.sha256):
+                raise ValueError(f"expected the depot key of its sha256 for {each.key!r}")
+        return self
+
     @property
     def size_bytes(self) -> int:
         """Sum of the sizes of the files."""
@@ -139,9 +151,10 @@ def parse_manifest(data: bytes, place: str = RELEASE_KEY) -> Manifest:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
+        fault = first["msg"].removeprefix("Value error, ")
         raise ManifestError(
-            f"{place}: expected a manifest of schema_version 1, got a fault at"
-            f" {where or 'the start'}: {first['msg']}"
+            f"{place}: expected a manifest of schema_version 1,"
+            f" got a fault{f' at {where}' if where else ''}: {fault}"
         ) from error
 
 

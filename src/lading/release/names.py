@@ -182,7 +182,11 @@ def _resolve_channel(config: Config, channel: str, tag: str) -> str:
         )
     fitting = [name for name, each in channels.items() if re.fullmatch(each.tag, tag)]
     patterns = ", ".join(f"{name}: {each.tag}" for name, each in channels.items())
-    if not fitting or not _SAFE_TAG.fullmatch(tag):
+    if fitting and not _SAFE_TAG.fullmatch(tag):
+        raise UsageError(
+            f"tag: expected letters, digits and . _ + - only, since it stands in keys, got {tag!r}"
+        )
+    if not fitting:
         raise UsageError(f"tag: expected a tag that fits a channel ({patterns}), got {tag!r}")
     if channel and channel not in fitting:
         raise UsageError(

@@ -6,12 +6,14 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from lading.config.models import (
+    Branch,
     BundleRule,
     Channel,
     CloudRun,
     Config,
     Destination,
     DestinationName,
+    Folder,
     KeyTemplate,
     Layout,
     Pattern,
@@ -19,6 +21,7 @@ from lading.config.models import (
     Prepare,
     Project,
     Regex,
+    RelativePath,
     Slug,
     Source,
     SqliteRule,
@@ -96,7 +99,16 @@ BAD: list[tuple[Any, str]] = [
     (Url, "gs://bucket?versions"),
     (Url, "s3://key:secret@bucket"),
     (Url, "s3://key:secret@bucket/root"),
-    (Url, "s3://key:sec/ret@bucket"),  # fault: accepted, so the secret goes into receipts
+    (Url, "s3://key:sec/ret@bucket"),
+    (Url, "gs://"),
+    (Url, "builds/{tga}"),
+    (Branch, "--force"),
+    (Branch, "a..b"),
+    (Branch, "a b"),
+    (Folder, ""),
+    (Folder, " "),
+    (RelativePath, "../success"),
+    (RelativePath, "/success"),
 ]
 FROZEN: list[tuple[BaseModel, str, object]] = [
     (Project(name="a"), "name", "b"),

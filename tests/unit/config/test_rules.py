@@ -160,7 +160,6 @@ def test_destination_inside_another(url: str) -> None:
     assert len(find_conflicts(config)) == 1
 
 
-# fault: `staging_cleanup` of such a destination empties its production depot
 @pytest.mark.parametrize("depot", ["gs://bucket/staging", "gs://bucket/staging/depot"])
 def test_depot_inside_a_staging_root(depot: str) -> None:
     """A depot may not stand in the staging root of a destination: staging would reach it."""

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lading.errors import ManifestError
+from lading.release.layout import fault_of_name
 from lading.release.manifest import (
     Manifest,
     ManifestFile,
@@ -75,17 +76,18 @@ def make_manifest(contents: Mapping[str, bytes] = CONTENTS, *, md5: bool = False
 
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
+KEYS = TEXT.filter(lambda text: not fault_of_name(text))
 FILES = st.builds(
     ManifestFile,
-    key=TEXT,
+    key=KEYS,
     size_bytes=st.integers(0, 2**62),
     sha256=st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
     crc32c=TEXT,
     md5=st.none() | TEXT,
     media_type=TEXT,
     origin=st.builds(Origin, kind=st.sampled_from(["file", "sqlite", "bundle"]), path=TEXT),
-    depot_key=TEXT,
-)
+    depot_key=st.just(""),
+).map(lambda each: each.model_copy(update={"depot_key": depot_key_of(each.sha256)}))
 MANIFESTS = st.builds(
     Manifest,
     schema_version=st.just(1),
@@ -315,7 +317,7 @@ class TestParse:
     @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"\xff", b"<html></html>"])
     def test_no_manifest(self, data: bytes) -> None:
         """Bytes that are no object of JSON are a fault at the start."""
-        with pytest.raises(ManifestError, match=r"^release\.json: .* got a fault at the start: "):
+        with pytest.raises(ManifestError, match=r"^release\.json: .* got a fault: "):
             parse_manifest(data)
 
     @pytest.mark.parametrize("size", [5, 100, -2])
@@ -357,3 +359,24 @@ def test_media_type_without_extension(key: str) -> None:
 def test_depot_key() -> None:
     """An object of the depot is named by its digest."""
     assert depot_key_of("abc") == ".lading/objects/abc"
+
+
+class TestKeys:
+    """A manifest that was read back from a store may hold anything."""
+
+    @pytest.mark.parametrize("key", ["../a", "", "/a", "a//b", "a\nb", "a\\b"])
+    def test_key_that_cannot_ship(self, key: str) -> None:
+        """A key that leads out of its prefix, or breaks SHA256SUMS, is refused."""
+        with pytest.raises(ManifestError, match="expected keys that can ship"):
+            parse_manifest(changed(["files", 0, "key"], key))
+
+    def test_key_twice(self) -> None:
+        """A key stands once."""
+        (file,) = json.loads(render_manifest(make_manifest({"a": b"1"})))["files"]
+        with pytest.raises(ManifestError, match="expected each key once"):
+            parse_manifest(changed(["files"], [file, file]))
+
+    def test_depot_key_of_other_bytes(self) -> None:
+        """A depot key that is not made of the file's sha256 is refused."""
+        with pytest.raises(ManifestError, match="expected the depot key of its sha256"):
+            parse_manifest(changed(["files", 0, "depot_key"], ".lading/objects/abc"))

@@ -148,7 +148,6 @@ class TestChannel:
             "xv2025.2.3",
             "v2025.2.3x",
             "nightly-2025-02-05-2",
-            "nightly-٢٠٢٥-٠٢-٠٥",  # noqa: RUF001  digits that \d takes
             "nightly-2025-02-05\x00",
         ],
     )
@@ -156,6 +155,13 @@ class TestChannel:
         """A tag that fits no channel as a whole is refused with the patterns shown."""
         expected = f"tag: expected a tag that fits a channel ({PATTERNS}), got {tag!r}"
         assert expected == refusal(make_config(), channel, tag)
+
+    def test_digits_of_another_script(self) -> None:
+        """A tag that fits a pattern and cannot stand in a key is refused for that reason."""
+        tag = "nightly-٢٠٢٥-٠٢-٠٥"  # noqa: RUF001  digits that \d takes
+        assert refusal(make_config(), "", tag) == (
+            f"tag: expected letters, digits and . _ + - only, since it stands in keys, got {tag!r}"
+        )
 
     @pytest.mark.parametrize(
         "tag", ["a/b", "..", ".", "-f", "a b", "a;b", "a\n", "$(x)", "`x`", "é", "a\\b", "a:b"]
