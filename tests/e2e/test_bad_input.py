@@ -143,6 +143,19 @@ BAD_BUILDS: list[tuple[Callable[[Path], None], str, str]] = [
 ]
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read every file")
+@pytest.mark.parametrize("name", ["energy.sqlite", "notes.json", "parquet/table_001.parquet"])
+def test_unreadable_file_is_refused(released: Project, name: str) -> None:
+    """A file that may not be read is refused by name, before anything is made of it."""
+    before = public_snapshot(released)
+    (released.source / name).chmod(0)
+    done = released.run(*TONIGHT)
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"check failed: {name}: expected a readable file, got 'Permission denied'" in done.stderr
+    assert public_snapshot(released) == before
+
+
 @pytest.mark.parametrize(
     ("spoil", "place", "reason"), BAD_BUILDS, ids=[row[0].__name__.strip("_") for row in BAD_BUILDS]
 )

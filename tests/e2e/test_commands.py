@@ -418,3 +418,30 @@ def test_manifest_carries_the_commit_of_the_tag(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert json.loads(manifest.read_bytes())["commit"] == commit
+
+
+def test_other_configuration_is_named(tmp_path: Path) -> None:
+    """`config=` names another file; its own folder is where its paths start."""
+    project = make_project(tmp_path / "project", parquet=1)
+    (project.folder / "other").mkdir()
+    (project.folder / "lading.toml").rename(project.folder / "other" / "mine.toml")
+    project.source.rename(project.folder / "other" / "source")
+    done = project.run(*RELEASE, "config=other/mine.toml")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (project.folder / "other" / "clouds" / "gcs" / "nightly" / "release.json").exists()
+    assert not project.clouds.exists()
+
+
+def test_configuration_in_pyproject(tmp_path: Path) -> None:
+    """`[tool.lading]` of pyproject.toml is a configuration like any other."""
+    project = make_project(tmp_path / "project", parquet=1)
+    text = (project.folder / "lading.toml").read_text()
+    (project.folder / "lading.toml").unlink()
+    tables = text.replace("[[", "[[tool.lading.").replace("\n[", "\n[tool.lading.")
+    tables = tables.replace("[tool.lading.[tool.lading.", "[[tool.lading.")
+    (project.folder / "pyproject.toml").write_text(tables)
+    done = project.run(*RELEASE)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (project.clouds / "s3" / "eel-hole" / "release.json").exists()

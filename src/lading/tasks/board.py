@@ -98,8 +98,13 @@ class Board:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Count a step as being at work while the block runs."""
+        """Count a step as being at work while the block runs; begin none once asked to stop.
+
+        Raises:
+            Interrupted: the run was asked to stop.
+        """
         with self._lock:
+            self.raise_if_interrupted()
             self._at_work += 1
         try:
             yield

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -164,3 +165,24 @@ class TestInterrupt:
         with pytest.raises(Interrupted) as stopped:
             board.progress("a").relative_update(1)
         assert stopped.value.exit_code == code
+
+
+def test_no_step_begins_once_the_run_was_asked_to_stop() -> None:
+    """A step whose thread comes late begins nothing: nobody would wait for it to clean up."""
+    board = Board()
+    board.interrupt(signal.SIGTERM)
+    with pytest.raises(Interrupted), board.at_work():
+        pytest.fail("the step began")
+    board.wait_until_idle(0)
+
+
+def test_steps_at_work_are_waited_for() -> None:
+    """The end of a run waits for the steps at work, and no longer than it is told."""
+    board = Board()
+    with board.at_work():
+        waiting = threading.Thread(target=board.wait_until_idle, args=(60,))
+        waiting.start()
+        board.wait_until_idle(0.01)
+        assert waiting.is_alive()
+    waiting.join(10)
+    assert not waiting.is_alive()
