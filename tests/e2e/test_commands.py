@@ -445,3 +445,16 @@ def test_configuration_in_pyproject(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert (project.clouds / "s3" / "eel-hole" / "release.json").exists()
+
+
+def test_verify_of_last_night_says_that_tonight_stands(copied: Project) -> None:
+    """A prefix that a later release has taken is told as such, and not object by object."""
+    shutil.rmtree(copied.source)
+    make_build(copied.source, seed=2)
+    assert copied.run("distribute", "tag=nightly-2025-02-06").returncode == 0
+    done = copied.run("verify", f"tag={TAG}")
+
+    assert done.returncode == 1
+    said = f"gcs nightly: expected {TAG}, found nightly-2025-02-06, which was promoted since"
+    assert said in done.stderr
+    assert "notes.json" not in done.stderr

@@ -7,6 +7,7 @@ import shutil
 import signal
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import TimeoutExpired
@@ -97,8 +98,25 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _prepare(tmp_path: Path, files: int) -> tuple[Project, Path, dict[str, str], float]:
-    """Release last night, keep that state, release tonight undisturbed, and time it."""
+@dataclass(frozen=True)
+class Timeline:
+    """When an undisturbed release printed each of its lines, in seconds from its start."""
+
+    moments: list[float]
+    end: float
+
+    def choose(self, chance: random.Random) -> tuple[int, float]:
+        """Choose a moment: after how many lines, and how many seconds after the last of them.
+
+        Lines and not the clock alone: another run may be slower or faster than this one was.
+        """
+        moment = chance.uniform(0, self.end)
+        lines = sum(each <= moment for each in self.moments)
+        return lines, moment - (self.moments[lines - 1] if lines else 0)
+
+
+def _prepare(tmp_path: Path, files: int) -> tuple[Project, Path, Timeline]:
+    """Release last night, keep that state, then release tonight undisturbed, and time it."""
     project = make_project(tmp_path / "project", parquet=files)
     assert project.run(*OLD_RELEASE).returncode == 0
     shutil.rmtree(project.source)
@@ -106,27 +124,36 @@ def _prepare(tmp_path: Path, files: int) -> tuple[Project, Path, dict[str, str],
     before = tmp_path / "before"
     shutil.copytree(project.folder, before, symlinks=True)
     begun = time.monotonic()
-    done = project.run(*RELEASE)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return project, before, public_snapshot(project), time.monotonic() - begun
+    process = project.start(*RELEASE)
+    assert process.stdout is not None
+    moments = [time.monotonic() - begun for _ in process.stdout]
+    assert process.wait() == 0
+    return project, before, Timeline(moments, time.monotonic() - begun)
+
+
+def _kill_at(project: Project, lines: int, seconds: float) -> bool:
+    """Start the release, kill it at a moment of its own timeline, and say whether it was cut."""
+    process = project.start(*RELEASE)
+    assert process.stdout is not None
+    for _ in range(lines):
+        process.stdout.readline()
+    with suppress(TimeoutExpired):
+        process.wait(timeout=seconds)
+    end_group(process, signal.SIGKILL)
+    return process.returncode == -signal.SIGKILL
 
 
 def _run_schedule(tmp_path: Path, *, kills: int, files: int, seed: int) -> None:
-    project, before, wanted, duration_s = _prepare(tmp_path, files)
+    project, before, timeline = _prepare(tmp_path, files)
+    wanted, wanted_history = public_snapshot(project), history_of(project)
     wanted_work = snapshot(project.work, leave_out=LOCAL)
-    wanted_history = history_of(project)
     chance = random.Random(seed)
     looks, cut = 0, 0
     for number in range(kills):
         shutil.rmtree(project.folder)
         shutil.copytree(before, project.folder, symlinks=True)
         with Reader(project.clouds) as reader:
-            process = project.start(*RELEASE)
-            try:
-                process.wait(timeout=chance.uniform(0, duration_s))
-            except TimeoutExpired:
-                cut += 1
-            end_group(process, signal.SIGKILL)
+            cut += _kill_at(project, *timeline.choose(chance))
             if number % 2:
                 shutil.rmtree(project.work)  # a fresh machine, with no local state at all
             done = project.run(*RELEASE)

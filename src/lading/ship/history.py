@@ -1,21 +1,39 @@
 """What stood where, when: one small object a promotion, beside the prefix and not in it."""
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from lading.release.names import Prefix
 from lading.storage import IF_ABSENT, Body, Store
 
 
-def newest_manifest(store: Store, prefix: Prefix) -> str:
-    """Return the sha256 of the manifest that was last promoted to a prefix, or ""."""
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """One entry of the history of a prefix."""
+
+    tag: str
+    """The tag that was switched to."""
+    manifest_sha256: str
+    """Its manifest."""
+
+
+def newest_promotion(store: Store, prefix: Prefix) -> Promotion | None:
+    """Return what was last switched to a prefix, or None where nothing readable says so."""
     entries = store.list(prefix.history_prefix)
     if not entries:
-        return ""
+        return None
     try:
-        return str(json.loads(store.get(entries[-1].key))["manifest_sha256"])
+        table = json.loads(store.get(entries[-1].key))
+        return Promotion(str(table["tag"]), str(table["manifest_sha256"]))
     except (ValueError, KeyError, TypeError):
-        return ""
+        return None
+
+
+def newest_manifest(store: Store, prefix: Prefix) -> str:
+    """Return the sha256 of the manifest that was last promoted to a prefix, or ""."""
+    newest = newest_promotion(store, prefix)
+    return newest.manifest_sha256 if newest else ""
 
 
 def record_promotion(

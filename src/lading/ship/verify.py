@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from lading.errors import MissingObjectError
 from lading.release.changes import plan_depot, plan_prefix
 from lading.release.manifest import Manifest, parse_manifest
-from lading.release.names import Release, ReleaseDestination
+from lading.release.names import Prefix, Release, ReleaseDestination
+from lading.ship.history import newest_promotion
 from lading.ship.locks import load_lock
 from lading.ship.observe import observe_objects
 from lading.ship.promote import faults_of
@@ -78,13 +79,23 @@ def verify_destination(
     findings = [Finding(f"{destination.name} depot", len(wanted), tuple(faults))]
     for prefix in destination.prefixes:
         known = None if deep else receipts.get(f"promote:{prefix.task}")
-        standing = observe_objects(store, prefix.key_prefix, shipment.objects, known)
-        found = plan_prefix(shipment.objects, {key: e.digest for key, e in standing.items()})
-        faults = [f"{key}: {fault}" for key, fault in faults_of(found).items()]
-        lock = load_lock(store, prefix.lock_key)
-        if lock is not None:
-            faults.append(
-                f"expected no lock, found one of {lock.channel} {lock.tag} held by {lock.owner}"
-            )
-        findings.append(Finding(f"{destination.name} {prefix.name}", len(standing), tuple(faults)))
+        findings.append(_verify_prefix(store, prefix, shipment, known))
     return findings
+
+
+def _verify_prefix(
+    store: Store, prefix: Prefix, shipment: Shipment, known: Receipt | None
+) -> Finding:
+    standing = observe_objects(store, prefix.key_prefix, shipment.objects, known)
+    found = plan_prefix(shipment.objects, {key: each.digest for key, each in standing.items()})
+    faults = [f"{key}: {fault}" for key, fault in faults_of(found).items()]
+    newest = newest_promotion(store, prefix)
+    if faults and newest and newest.manifest_sha256 != shipment.manifest_sha256:
+        # not damaged: the prefix has moved on
+        faults = [f"expected {shipment.release.tag}, found {newest.tag}, which was promoted since"]
+    lock = load_lock(store, prefix.lock_key)
+    if lock is not None:
+        faults.append(
+            f"expected no lock, found one of {lock.channel} {lock.tag} held by {lock.owner}"
+        )
+    return Finding(f"{prefix.destination} {prefix.name}", len(standing), tuple(faults))
