@@ -101,16 +101,15 @@ def _make(
     if is_archive_current(members, target, settings, cache):
         return False
     progress.set_size(sum(path.stat().st_size for path in members))
-    before = [_stamp(path) for path in members]
     with _replaced(target) as temporary:
         with zipfile.ZipFile(temporary, "w") as archive:
             for member in sorted(members, key=lambda path: path.name.encode()):
                 progress.start_file(member.name)
                 _add(archive, member, member.relative_to(folder), settings, progress)
-        for path, stamp in zip(members, before, strict=True):
-            if _stamp(path) != stamp:
+        for name, sha256 in _digests_of(members, cache).items():
+            if sha256 != sources[name]:
                 raise PrepareError(
-                    f"{path.name}: expected a file at rest, found it changed while it was packed",
+                    f"{name}: expected a file at rest, found it changed while it was packed",
                     hint="wait until the build has ended, then run the same command",
                 )
     receipt = {
@@ -125,11 +124,6 @@ def _make(
 
 def _digests_of(members: Sequence[Path], cache: DigestCache) -> dict[str, str]:
     return {path.name: cache.digest(path).sha256 for path in members}
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
 
 
 def _add(

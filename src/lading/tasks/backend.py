@@ -6,6 +6,7 @@ that looking (``doit list``, ``doit plan``) leaves nothing behind.
 """
 
 import sqlite3
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +34,7 @@ class DurableBackend:
         self._records: dict[str, dict[str, Any]] = {}
         self._connection: sqlite3.Connection | None = None
         self._lock = threading.RLock()
+        self._is_warned = False
 
     def get(self, task_id: str, dependency: str) -> Any:
         """Return a value of a task's record, or None."""
@@ -90,10 +92,20 @@ class DurableBackend:
             return self._connect().execute(statement, values).fetchall()
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode & 0xFF not in _BROKEN:
-                raise
+                self._warn(error)
+                return []
             self.dump()
             Path(self.name).unlink(missing_ok=True)
             return self._connect().execute(statement, values).fetchall()
+
+    def _warn(self, error: sqlite3.Error) -> None:
+        """Say once that the state cannot be kept; the run itself goes on."""
+        if not self._is_warned:
+            self._is_warned = True
+            sys.stderr.write(
+                f"{self.name}: expected to keep doit's state, got {str(error)!r};"
+                " finished tasks will be checked again\n"
+            )
 
     def _connect(self) -> sqlite3.Connection:
         if self._connection is None:

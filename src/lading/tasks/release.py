@@ -4,6 +4,7 @@ Each creator only says what a task needs, makes and runs; the work is in ``steps
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ from doit.tools import config_changed
 from lading import __version__
 from lading.errors import LadingError
 from lading.release.layout import Artifact, Layout
+from lading.release.names import Prefix, ReleaseDestination
+from lading.ship.depot import DepotTarget
+from lading.ship.promote import PrefixTarget
+from lading.ship.target import Target
 from lading.storage import Progress
 from lading.tasks import looks, steps
 from lading.tasks.board import BOARD
@@ -92,26 +97,7 @@ def task_upload() -> Iterator[Task]:
     yield {"name": None, "doc": "Send what is missing to the depot of each destination."}
     session = current()
     for destination in session.destinations():
-
-        def step(session: Session, progress: Progress, place: Any = destination) -> Outcome:
-            return steps.upload(session, place, progress)
-
-        def is_there(place: Any = destination) -> bool:
-            def make() -> Any:
-                steps.refuse_rewriting(session, place)
-                return steps.depot_target(session, place, session.depot(place))
-
-            return _is_settled(make)
-
-        yield {
-            **_task(f"upload:{destination.task}", step),
-            "name": destination.task,
-            "doc": f"Send what is missing to the depot of {destination.name}.",
-            "file_dep": [_name(session.manifest_path)],
-            "task_dep": ["manifest"],
-            "targets": [_name(steps.upload_receipt_path(session, destination))],
-            "uptodate": [is_there],
-        }
+        yield _upload_task(session, destination)
 
 
 def task_promote() -> Iterator[Task]:
@@ -121,28 +107,9 @@ def task_promote() -> Iterator[Task]:
         "doc": "Switch each public prefix, once every destination holds every byte.",
     }
     session = current()
-    uploads = [_name(steps.upload_receipt_path(session, each)) for each in session.destinations()]
     for destination in session.destinations():
         for prefix in destination.prefixes:
-
-            def step(
-                session: Session, progress: Progress, place: Any = destination, name: Any = prefix
-            ) -> Outcome:
-                return steps.promote(session, place, name, progress)
-
-            def is_there(place: Any = destination, name: Any = prefix) -> bool:
-                store = session.store(place)
-                return _is_settled(lambda: steps.prefix_target(session, place, name, store))
-
-            yield {
-                **_task(f"promote:{prefix.task}", step),
-                "name": prefix.task,
-                "doc": f"Switch {prefix.name} at {destination.name} to the release.",
-                "file_dep": [_name(session.manifest_path), *uploads],
-                "task_dep": ["upload"],
-                "targets": [_name(steps.promote_receipt_path(session, prefix))],
-                "uptodate": [is_there],
-            }
+            yield _promote_task(session, destination, prefix)
 
 
 def task_distribute() -> Task:
@@ -178,12 +145,10 @@ def creator(name: str) -> Callable[[], Any]:
     """
     session = current()
     found = _CREATORS[name]
-    delayed = {"task_check": "check", "task_compress_sqlite": "compress_sqlite"} | {
-        "task_zip_parquet": "zip_parquet",
-        "task_manifest": "manifest",
-    }
-    if name in delayed and session.is_remote and not session.listing_path.exists():
-        return create_after(executed="fetch", creates=[delayed[name]])(found)  # type: ignore[no-any-return]
+    group = name.removeprefix("task_")
+    is_open = session.is_remote and not session.listing_path.exists()
+    if is_open and group in {"check", "compress_sqlite", "zip_parquet", "manifest"}:
+        return create_after(executed="fetch", creates=[group])(found)  # type: ignore[no-any-return]
     return found
 
 
@@ -211,6 +176,44 @@ def _task(
         "clean": True,
         "io": {"capture": False},
         "meta": {"lading": meta},
+    }
+
+
+def _upload_task(session: Session, destination: ReleaseDestination) -> Task:
+    def step(session: Session, progress: Progress) -> Outcome:
+        return steps.upload(session, destination, progress)
+
+    def make() -> DepotTarget:
+        steps.refuse_rewriting(session, destination)
+        return steps.depot_target(session, destination, session.depot(destination))
+
+    return {
+        **_task(f"upload:{destination.task}", step),
+        "name": destination.task,
+        "doc": f"Send what is missing to the depot of {destination.name}.",
+        "file_dep": [_name(session.manifest_path)],
+        "task_dep": ["manifest"],
+        "targets": [_name(steps.upload_receipt_path(session, destination))],
+        "uptodate": [partial(_is_settled, make)],
+    }
+
+
+def _promote_task(session: Session, destination: ReleaseDestination, prefix: Prefix) -> Task:
+    def step(session: Session, progress: Progress) -> Outcome:
+        return steps.promote(session, destination, prefix, progress)
+
+    def make() -> PrefixTarget:
+        return steps.prefix_target(session, destination, prefix, session.store(destination))
+
+    uploads = [steps.upload_receipt_path(session, each) for each in session.destinations()]
+    return {
+        **_task(f"promote:{prefix.task}", step),
+        "name": prefix.task,
+        "doc": f"Switch {prefix.name} at {destination.name} to the release.",
+        "file_dep": [_name(path) for path in (session.manifest_path, *uploads)],
+        "task_dep": ["upload"],
+        "targets": [_name(steps.promote_receipt_path(session, prefix))],
+        "uptodate": [partial(_is_settled, make)],
     }
 
 
@@ -256,7 +259,7 @@ def _source_paths(session: Session, *, everything: bool) -> list[str]:
     return [_name(session.build / path) for path in paths]
 
 
-def _is_settled(make: Callable[[], Any]) -> bool:
+def _is_settled(make: Callable[[], Target[Any, Any]]) -> bool:
     """Say whether a target needs nothing; a target that cannot be asked must be run."""
     try:
         target = make()

@@ -195,8 +195,11 @@ class ReleaseReporter:
 
     def _log(self, task: Any, fail: BaseFail) -> str:
         path = sessions.current().run_folder / "logs" / f"{task.name.replace('/', '_')}.log"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(fail.traceback), encoding="utf-8")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("".join(fail.traceback), encoding="utf-8")
+        except OSError as error:
+            return f"no log: {error.strerror}"
         return _relative(path)
 
 

@@ -274,3 +274,20 @@ def test_broken_state_costs_one_run(project: Path) -> None:
     assert ran(project) == set(range(1, 11))
     assert run_doit(project, "run") == 0
     assert ran(project) == set()
+
+
+def test_state_that_cannot_be_kept_is_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the state cannot be written the run goes on, and one line says what that costs."""
+    path = tmp_path / "state.sqlite"
+    backend = open_backend(path)
+    finish(backend, "one")
+    backend._connect().execute("pragma query_only = on")
+    finish(backend, "two")
+    finish(backend, "three")
+    said = capsys.readouterr().err
+
+    assert backend.get("two", "deps:") is not None
+    assert said.count("\n") == 1
+    assert "finished tasks will be checked again" in said
