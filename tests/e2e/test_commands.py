@@ -110,9 +110,11 @@ def test_doit_commands(copied: Project, arguments: tuple[str, ...], code: int, s
 def test_second_run_does_nothing_and_says_so(copied: Project) -> None:
     """The same release again changes no file at any destination."""
     before = {path: path.stat().st_mtime_ns for path in copied.clouds.rglob("*")}
+    planned = copied.run("plan", *RELEASE[1:])
     done = copied.run(*RELEASE)
     after = {path: path.stat().st_mtime_ns for path in copied.clouds.rglob("*")}
 
+    assert planned.stdout.splitlines()[-1] == "nothing to do"
     assert done.returncode == 0
     assert "nothing to do: everything is as released" in done.stdout
     assert " done " not in done.stdout
