@@ -43,11 +43,16 @@ def load_config(folder: Path, name: str = "") -> LoadedConfig:
     """
     path = _find(folder, name)
     table = (_tool_table(path) or {}) if path.name == "pyproject.toml" else _read(path)
-    return LoadedConfig(parse_config(table, path.name), path.resolve())
+    return LoadedConfig(parse_config(table, path.name, str(path.resolve().parent)), path.resolve())
 
 
-def parse_config(table: dict[str, Any], file_name: str) -> Config:
+def parse_config(table: dict[str, Any], file_name: str, base: str = "/base") -> Config:
     """Make a model of a parsed TOML table.
+
+    Args:
+        table: the table.
+        file_name: what each problem begins with.
+        base: the absolute folder that relative paths start from.
 
     Raises:
         ConfigError: with one line a problem, each beginning with ``file_name``.
@@ -63,7 +68,7 @@ def parse_config(table: dict[str, Any], file_name: str) -> Config:
     except ValidationError as error:
         problems = render_problems(error, Config)
     else:
-        problems = find_conflicts(config)
+        problems = find_conflicts(config, base)
         if not problems:
             return config
     raise ConfigError([f"{file_name}: {problem}" for problem in problems])

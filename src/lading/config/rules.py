@@ -7,17 +7,22 @@ from lading.config.models import Channel, Config
 from lading.config.problems import nearest
 
 
-def find_conflicts(config: Config) -> list[str]:
-    """Return one line for each rule that the configuration breaks, in file order."""
+def find_conflicts(config: Config, base: str = "/base") -> list[str]:
+    """Return one line for each rule that the configuration breaks, in file order.
+
+    Args:
+        config: the configuration.
+        base: the absolute folder that its relative paths start from.
+    """
     channels = [
         problem
         for name, channel in config.channels.items()
         for problem in _channel_conflicts(f"channels.{name}", channel, config)
     ]
     return [
-        *_source_conflicts(config),
-        *_destination_conflicts(config),
-        *_depot_conflicts(config),
+        *_source_conflicts(config, base),
+        *_destination_conflicts(config, base),
+        *_depot_conflicts(config, base),
         *channels,
         *_neighbour_conflicts(config),
     ]
@@ -42,48 +47,56 @@ def _neighbour_conflicts(config: Config) -> Iterator[str]:
             seen.append((name, prefix))
 
 
-def _source_conflicts(config: Config) -> Iterator[str]:
+def _source_conflicts(config: Config, base: str) -> Iterator[str]:
     """A build that holds what a release writes would ship its own archives."""
     written = {"work": config.work} | {
         f"destinations.{name}.url": each.url for name, each in config.destinations.items()
     }
     for place, url in written.items():
-        if _is_inside(url, config.source.url):
+        if _is_inside(url, config.source.url, base):
             yield f"{place}: expected a place outside source.url {config.source.url!r}, got {url!r}"
 
 
-def _destination_conflicts(config: Config) -> Iterator[str]:
+def _destination_conflicts(config: Config, base: str) -> Iterator[str]:
     places = list(config.destinations.items())
     for index, (name, each) in enumerate(places):
         for other, standing in places[:index]:
-            if posixpath.normpath(each.url) == posixpath.normpath(standing.url):
+            if _whole(each.url, base) == _whole(standing.url, base):
                 yield (
                     f"destinations.{name}.url: expected a place of its own,"
                     f" got {each.url!r}, which is destinations.{other} too"
                 )
-            elif _is_inside(each.url, standing.url) or _is_inside(standing.url, each.url):
+            elif _is_inside(each.url, standing.url, base) or _is_inside(
+                standing.url, each.url, base
+            ):
                 yield (
                     f"destinations.{name}.url: expected a place of its own,"
                     f" got {each.url!r} beside {standing.url!r} of destinations.{other}"
                 )
 
 
-def _depot_conflicts(config: Config) -> Iterator[str]:
+def _depot_conflicts(config: Config, base: str) -> Iterator[str]:
     """What stands below a staging root may be emptied at any time."""
     for name, each in config.destinations.items():
         for other, standing in config.destinations.items():
-            if each.depot and _is_inside(each.depot, posixpath.join(standing.url, "staging")):
+            staging = f"{standing.url.rstrip('/')}/staging"
+            if each.depot and _is_inside(each.depot, staging, base):
                 yield (
                     f"destinations.{name}.depot: expected a place outside the staging root of"
                     f" destinations.{other}, got {each.depot!r}"
                 )
 
 
-def _is_inside(url: str, folder: str) -> bool:
-    inner = posixpath.normpath(url)
-    outer = posixpath.normpath(folder)
-    is_relative = "://" not in url and not inner.startswith(("/", ".."))
-    return inner == outer or inner.startswith(f"{outer}/") or (outer == "." and is_relative)
+def _is_inside(url: str, folder: str, base: str) -> bool:
+    inner, outer = _whole(url, base), _whole(folder, base)
+    return inner == outer or inner.startswith(f"{outer}/")
+
+
+def _whole(url: str, base: str) -> str:
+    """Write a URL or path so that two of the same place are the same text."""
+    if "://" in url and not url.startswith("file://"):
+        return posixpath.normpath(url)
+    return posixpath.normpath(posixpath.join(base, url.removeprefix("file://")))
 
 
 def _channel_conflicts(place: str, channel: Channel, config: Config) -> Iterator[str]:

@@ -167,3 +167,16 @@ def test_depot_inside_a_staging_root(depot: str) -> None:
         {"a": {"url": "gs://bucket", "depot": depot}}, nightly={"prefixes": ["nightly"]}
     )
     assert len(find_conflicts(config)) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "url"), [("data", "/home/me/data/public"), ("/home/me/data", "data/public")]
+)
+def test_written_inside_the_source_by_another_name(source: str, url: str) -> None:
+    """A relative and an absolute path are compared as places, and not as text."""
+    config = make_config({"gcs": {"url": url}}, nightly={"prefixes": ["nightly"]}).model_copy(
+        update={"source": Source(url=source), "work": "/elsewhere"}
+    )
+    (problem,) = find_conflicts(config, "/home/me")
+    assert problem.startswith("destinations.gcs.url: expected a place outside source.url")
+    assert find_conflicts(config, "/home/you") == []
