@@ -460,3 +460,32 @@ def test_verify_of_last_night_says_that_tonight_stands(copied: Project) -> None:
     said = f"gcs nightly: expected {TAG}, found nightly-2025-02-06, which was promoted since"
     assert said in done.stderr
     assert "notes.json" not in done.stderr
+
+
+@pytest.mark.parametrize("size", [50, None])
+@pytest.mark.parametrize(
+    "made",
+    [
+        "archives/energy.sqlite.zip",
+        "archives/demo_parquet.zip",
+        f"releases/nightly/{TAG}/release.json",
+        f"releases/nightly/{TAG}/SHA256SUMS",
+        f"releases/nightly/{TAG}/check.json",
+        f"releases/nightly/{TAG}/production/receipts/upload/gcs-nightly.json",
+        f"releases/nightly/{TAG}/production/receipts/promote/s3-eel-hole.json",
+        f"releases/nightly/{TAG}/production/state.sqlite",
+        "digests.sqlite",
+    ],
+)
+def test_damaged_local_file_is_made_anew(copied: Project, made: str, size: int | None) -> None:
+    """A local file that was cut or damaged is made again by the same command, never published."""
+    path = copied.work / made
+    before = public_snapshot(copied)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle] ^= 1
+    path.write_bytes(data[:size] if size else data)
+    done = copied.run(*RELEASE)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert public_snapshot(copied) == before

@@ -141,3 +141,21 @@ def test_source_that_cannot_be_read(
     assert reason in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert public_snapshot(project) == {}
+
+
+@pytest.mark.parametrize("size", [10, None])
+def test_damaged_download_is_fetched_again(
+    project: Project, credentials: dict[str, str], size: int | None
+) -> None:
+    """A fetched file that was cut or damaged later is fetched again, and never published."""
+    assert project.run(*RELEASE, environment=credentials).returncode == 0
+    before = public_snapshot(project)
+    path = project.work / "releases" / "nightly" / TAG / "build" / "notes.json"
+    data = bytearray(path.read_bytes())
+    data[3] ^= 1
+    path.write_bytes(data[:size] if size else data)
+    done = project.run(*RELEASE, environment=credentials)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 file fetched, 11 kept" in done.stdout
+    assert public_snapshot(project) == before

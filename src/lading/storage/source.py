@@ -7,7 +7,7 @@ here with the size and checksum of the listing is not fetched again.
 import base64
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ import fsspec
 
 from lading.errors import SourceError
 from lading.release.layout import SourceFile, check_names
+from lading.release.objects import Digest
 from lading.storage.bytes import CHUNK_BYTES, digest_file, write_atomically
 from lading.storage.progress import Progress
 
@@ -62,7 +63,14 @@ def list_remote(url: str) -> list[RemoteFile]:
     return files
 
 
-def fetch_build(url: str, folder: Path, listing_path: Path, progress: Progress) -> tuple[int, int]:
+def fetch_build(
+    url: str,
+    folder: Path,
+    listing_path: Path,
+    *,
+    digest: Callable[[Path], Digest],
+    progress: Progress,
+) -> tuple[int, int]:
     """Download a build into a folder, then freeze its listing.
 
     Effects: each file appears whole, by a rename; ``listing_path`` is written last.
@@ -71,6 +79,7 @@ def fetch_build(url: str, folder: Path, listing_path: Path, progress: Progress) 
         url: the build.
         folder: where to.
         listing_path: where the listing is frozen.
+        digest: how the files that are here are digested; the listing keeps the sha256.
         progress: told of files and bytes.
 
     Returns:
@@ -98,7 +107,14 @@ def fetch_build(url: str, folder: Path, listing_path: Path, progress: Progress) 
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
-    rows = [{"path": each.path, "size_bytes": each.size_bytes} for each in files]
+    rows = [
+        {
+            "path": each.path,
+            "size_bytes": each.size_bytes,
+            "sha256": digest(folder / each.path).sha256,
+        }
+        for each in files
+    ]
     table = {"schema_version": 1, "url": url, "files": rows}
     write_atomically(listing_path, (json.dumps(table, indent=1) + "\n").encode())
     return len(missing), len(files) - len(missing)
@@ -110,16 +126,32 @@ def load_listing(path: Path) -> tuple[SourceFile, ...]:
     Raises:
         SourceError: there is none yet, or it cannot be read.
     """
+    return tuple(SourceFile(row["path"], row["size_bytes"]) for row in _load_rows(path))
+
+
+def load_fetched(path: Path) -> dict[str, str]:
+    """Load the sha256 of each fetched file by path.
+
+    Raises:
+        SourceError: as ``load_listing``.
+    """
+    return {row["path"]: row["sha256"] for row in _load_rows(path)}
+
+
+def _load_rows(path: Path) -> list[dict[str, Any]]:
     try:
-        rows = json.loads(path.read_bytes())["files"]
-        return tuple(SourceFile(row["path"], row["size_bytes"]) for row in rows)
+        rows: list[dict[str, Any]] = json.loads(path.read_bytes())["files"]
+        is_listing = all(row.keys() >= {"path", "size_bytes", "sha256"} for row in rows)
     except OSError as error:
         raise SourceError(f"{path}: expected the listing of a fetched build, found none") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError):
+        is_listing = False
+    if not is_listing:
         raise SourceError(
             f"{path}: expected the listing of a fetched build, found another file",
             hint="remove it and run the same command",
-        ) from error
+        )
+    return rows
 
 
 def _parse_entry(path: str, entry: Mapping[str, Any]) -> RemoteFile:

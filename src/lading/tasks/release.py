@@ -3,7 +3,7 @@
 Each creator only says what a task needs, makes and runs; the work is in ``steps``.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from doit.exceptions import TaskFailed
 from doit.tools import config_changed
 
 from lading import __version__
-from lading.errors import LadingError
+from lading.errors import LadingError, SourceError
 from lading.release.layout import Artifact, Layout
 from lading.release.names import Prefix, ReleaseDestination
 from lading.ship.depot import DepotTarget
@@ -35,10 +35,9 @@ def task_fetch() -> Task:
     if not session.is_remote:
         return {"actions": None, "doc": "Nothing to download: the build is read in place."}
     return {
-        **_task("fetch", steps.fetch),
-        "targets": [_name(session.listing_path)],
+        **_task("fetch", steps.fetch, targets=[_name(session.listing_path)]),
         # the listing of a tag is frozen: it stands only once the download was whole
-        "uptodate": [session.listing_path.exists],
+        "uptodate": [partial(steps.is_fetched, session)],
     }
 
 
@@ -47,11 +46,14 @@ def task_check() -> Task:
     session = current()
     config = session.config.model_dump(mode="json", include={"source", "prepare", "layout"})
     return {
-        **_task("check", steps.check),
+        **_task(
+            "check",
+            steps.check,
+            targets=[_name(session.folder / "check.json")],
+            uptodate=[config_changed({**config, "tool": __version__})],
+        ),
         "file_dep": _source_paths(session, everything=True),
         "task_dep": ["fetch"],
-        "targets": [_name(session.folder / "check.json")],
-        "uptodate": [config_changed({**config, "tool": __version__})],
     }
 
 
@@ -84,11 +86,14 @@ def task_manifest() -> Task:
         "tool": __version__,
     }
     return {
-        **_task("manifest", steps.manifest),
+        **_task(
+            "manifest",
+            steps.manifest,
+            targets=[_name(session.manifest_path), _name(session.folder / "SHA256SUMS")],
+            uptodate=[config_changed(facts)],
+        ),
         "file_dep": [*_source_paths(session, everything=False), *archives],
         "task_dep": ["check", "compress_sqlite", "zip_parquet"],
-        "targets": [_name(session.manifest_path), _name(session.folder / "SHA256SUMS")],
-        "uptodate": [config_changed(facts)],
     }
 
 
@@ -159,6 +164,8 @@ def _task(
     needs_release: bool = True,
     writes: bool = True,
     quiet: bool = False,
+    targets: Sequence[str] = (),
+    uptodate: Sequence[Any] = (),
 ) -> Task:
     """Return what all tasks have in common."""
 
@@ -168,7 +175,10 @@ def _task(
                 outcome = step(current(), BOARD.progress(name))
         except LadingError as error:
             return TaskFailed(str(error))
-        return quiet or {"summary": outcome.summary, "changed": outcome.changed}
+        if quiet:
+            return True
+        made = {target: _sha256_of(target) for target in targets}
+        return {"summary": outcome.summary, "changed": outcome.changed, "made": made}
 
     meta = {"needs_release": needs_release, "writes": writes, "quiet": quiet}
     return {
@@ -176,7 +186,26 @@ def _task(
         "clean": True,
         "io": {"capture": False},
         "meta": {"lading": meta},
+        "targets": list(targets),
+        "uptodate": [*uptodate, partial(_stand_as_made, targets)] if targets else [],
     }
+
+
+def _stand_as_made(targets: Sequence[str], task: Any, values: Mapping[str, Any]) -> bool:
+    """Say whether each target is, byte for byte, what the task made; doit asks for existence only.
+
+    A truncated archive would else be described and published as it is.
+    """
+    del task
+    made = values.get("made", {})
+    return all(_sha256_of(target) == made.get(target, "nothing") for target in targets)
+
+
+def _sha256_of(target: str) -> str:
+    try:
+        return current().cache.digest(Path(target)).sha256
+    except SourceError:
+        return ""
 
 
 def _upload_task(session: Session, destination: ReleaseDestination) -> Task:
@@ -188,13 +217,16 @@ def _upload_task(session: Session, destination: ReleaseDestination) -> Task:
         return steps.depot_target(session, destination, session.depot(destination))
 
     return {
-        **_task(f"upload:{destination.task}", step),
+        **_task(
+            f"upload:{destination.task}",
+            step,
+            targets=[_name(steps.upload_receipt_path(session, destination))],
+            uptodate=[partial(_is_settled, make)],
+        ),
         "name": destination.task,
         "doc": f"Send what is missing to the depot of {destination.name}.",
         "file_dep": [_name(session.manifest_path)],
         "task_dep": ["manifest"],
-        "targets": [_name(steps.upload_receipt_path(session, destination))],
-        "uptodate": [partial(_is_settled, make)],
     }
 
 
@@ -207,13 +239,16 @@ def _promote_task(session: Session, destination: ReleaseDestination, prefix: Pre
 
     uploads = [steps.upload_receipt_path(session, each) for each in session.destinations()]
     return {
-        **_task(f"promote:{prefix.task}", step),
+        **_task(
+            f"promote:{prefix.task}",
+            step,
+            targets=[_name(steps.promote_receipt_path(session, prefix))],
+            uptodate=[partial(_is_settled, make)],
+        ),
         "name": prefix.task,
         "doc": f"Switch {prefix.name} at {destination.name} to the release.",
         "file_dep": [_name(path) for path in (session.manifest_path, *uploads)],
         "task_dep": ["upload"],
-        "targets": [_name(steps.promote_receipt_path(session, prefix))],
-        "uptodate": [partial(_is_settled, make)],
     }
 
 
@@ -230,13 +265,16 @@ def _archive_task(
         return pack(session, artifact, progress)
 
     return {
-        **_task(f"{group}:{name}", step),
+        **_task(
+            f"{group}:{name}",
+            step,
+            targets=[_name(session.archives / artifact.path)],
+            uptodate=[config_changed({"level": level, "tool": __version__})],
+        ),
         "name": name,
         "doc": f"Pack {artifact.path}.",
         "file_dep": [_name(session.build / path) for path in artifact.members],
         "task_dep": ["check"],
-        "targets": [_name(session.archives / artifact.path)],
-        "uptodate": [config_changed({"level": level, "tool": __version__})],
     }
 
 

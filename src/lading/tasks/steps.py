@@ -24,7 +24,7 @@ from lading.ship.shipment import Shipment
 from lading.ship.target import settle
 from lading.storage import Progress, Store, open_store
 from lading.storage.bytes import write_atomically
-from lading.storage.source import fetch_build
+from lading.storage.source import fetch_build, load_fetched
 from lading.tasks.session import Session
 from lading.tasks.wording import count, format_bytes
 
@@ -53,8 +53,26 @@ def need_release(session: Session) -> Release:
 def fetch(session: Session, progress: Progress) -> Outcome:
     """Download a build that is not on this machine, and freeze its listing."""
     need_release(session)
-    fetched, kept = fetch_build(session.source_url, session.build, session.listing_path, progress)
+    fetched, kept = fetch_build(
+        session.source_url,
+        session.build,
+        session.listing_path,
+        digest=session.cache.digest,
+        progress=progress,
+    )
     return Outcome(f"{count(fetched, 'file')} fetched, {kept} kept", changed=bool(fetched))
+
+
+def is_fetched(session: Session) -> bool:
+    """Say whether every file of the frozen listing is here, byte for byte as it was fetched."""
+    try:
+        fetched = load_fetched(session.listing_path)
+        return all(
+            session.cache.digest(session.build / path).sha256 == sha256
+            for path, sha256 in fetched.items()
+        )
+    except SourceError:
+        return False
 
 
 def check(session: Session, progress: Progress) -> Outcome:
