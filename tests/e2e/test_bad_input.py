@@ -43,34 +43,29 @@ def _truncate_database(source: Path) -> None:
         file.truncate(4096 * 2)
 
 
-def _uncommitted_wal(source: Path) -> None:
+def _die_while_writing(path: Path, *statements: str) -> None:
+    """Run statements on a database in another process, which dies without closing it."""
     script = (
         "import os, sqlite3, sys\n"
         "c = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
-        "c.execute('pragma journal_mode=wal')\n"
-        "c.execute('begin')\n"
-        "c.execute('pragma cache_size=1')\n"
-        "c.execute('pragma cache_spill=1')\n"
-        "c.execute('update t set name = name || 1')\n"
-        "c.execute('commit')\n"
+        "for statement in sys.argv[2:]:\n"
+        "    c.execute(statement)\n"
         "os._exit(0)\n"
     )
+    command = [sys.executable, "-c", script, str(path), "pragma cache_size=1", *statements]
+    subprocess.run(command, check=True)
+
+
+def _uncommitted_wal(source: Path) -> None:
     path = source / "energy.sqlite"
-    subprocess.run([sys.executable, "-c", script, str(path)], check=True)
+    change = "update t set name = name || 1"
+    _die_while_writing(path, "pragma journal_mode=wal", "begin", change, "commit")
     assert path.with_name("energy.sqlite-wal").stat().st_size
 
 
 def _hot_journal(source: Path) -> None:
-    script = (
-        "import os, sqlite3, sys\n"
-        "c = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
-        "c.execute('pragma cache_size=1')\n"
-        "c.execute('begin')\n"
-        "c.execute('update t set name = name || 1')\n"
-        "os._exit(0)\n"
-    )
     path = source / "energy.sqlite"
-    subprocess.run([sys.executable, "-c", script, str(path)], check=True)
+    _die_while_writing(path, "begin", "update t set name = name || 1")
     assert path.with_name("energy.sqlite-journal").stat().st_size
 
 

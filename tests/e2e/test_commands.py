@@ -489,3 +489,13 @@ def test_damaged_local_file_is_made_anew(copied: Project, made: str, size: int |
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert public_snapshot(copied) == before
+
+
+def test_damaged_archive_is_never_described(copied: Project) -> None:
+    """`doit -s manifest`, which skips what it needs, refuses an archive that is not as made."""
+    path = copied.work / "archives" / "energy.sqlite.zip"
+    path.write_bytes(path.read_bytes()[:50])
+    done = copied.run("run", "-s", "manifest", f"tag={TAG}")
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "energy.sqlite.zip: expected the archive as it was made" in done.stderr

@@ -8,7 +8,6 @@ from rich.table import Table
 from rich.text import Text
 
 from lading.errors import LadingError, VerifyError
-from lading.prepare.archives import is_archive_current
 from lading.prepare.describe import locate
 from lading.prepare.digests import DigestCache
 from lading.release.changes import PrefixChanges, plan_prefix
@@ -148,12 +147,7 @@ def _foresee(session: Session, cache: DigestCache, progress: Progress) -> Forese
     unmade = tuple(
         each
         for each in (*layout.databases, *layout.bundles)
-        if not is_archive_current(
-            [session.build / path for path in each.members],
-            session.archives / each.path,
-            steps.archive_settings(session, each),
-            cache,
-        )
+        if not steps.is_current(session, each, cache)
     )
     known = Layout(tuple(a for a in layout.artifacts if a not in unmade), layout.left_out)
     manifest = steps.describe(session, known, cache, progress)

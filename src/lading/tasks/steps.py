@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lading.errors import RefusedError, SourceError, VerifyError
+from lading.errors import PrepareError, RefusedError, SourceError, VerifyError
 from lading.prepare import archives
 from lading.prepare.describe import describe_release, digest_artifacts, locate
 from lading.prepare.digests import DigestCache
@@ -108,7 +108,18 @@ def zip_parquet(session: Session, artifact: Artifact, progress: Progress) -> Out
 
 
 def manifest(session: Session, progress: Progress) -> Outcome:
-    """Describe the release: ``release.json`` and ``SHA256SUMS``."""
+    """Describe the release: ``release.json`` and ``SHA256SUMS``.
+
+    Raises:
+        PrepareError: an archive is not the one that was made; it is never described.
+    """
+    for artifact in (*session.layout.databases, *session.layout.bundles):
+        if not is_current(session, artifact, session.cache):
+            raise PrepareError(
+                f"{session.archives / artifact.path}: expected the archive as it was made, found"
+                " other bytes or none",
+                hint="run the same command; it is made anew",
+            )
     described = describe(session, session.layout, session.cache, progress)
     for key, data in documents_of(described).items():
         write_atomically(session.folder / key, data)
@@ -127,6 +138,13 @@ def describe(session: Session, layout: Layout, cache: DigestCache, progress: Pro
         source=release.source_url,
         commit=resolve_commit(repository, release.tag),
     )
+
+
+def is_current(session: Session, artifact: Artifact, cache: DigestCache) -> bool:
+    """Say whether an archive stands that was made of these members, byte for byte."""
+    members = [session.build / path for path in artifact.members]
+    target = session.archives / artifact.path
+    return archives.is_archive_current(members, target, archive_settings(session, artifact), cache)
 
 
 def archive_settings(session: Session, artifact: Artifact) -> dict[str, Any]:
