@@ -158,6 +158,8 @@ def test_changed_destination_is_repaired(copied: Project) -> None:
 
     assert verified.returncode == 1
     assert "gcs nightly: notes.json: expected sha256" in verified.stderr
+    assert "run the same `doit distribute` command to repair it" in verified.stderr
+    assert "to resume" not in verified.stderr
     assert "foreign.txt: expected no object" in verified.stderr
     assert [line.split()[1:3] for line in planned.stdout.splitlines() if "gcs-nightly" in line][
         1:4

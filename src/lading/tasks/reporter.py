@@ -11,7 +11,7 @@ from doit.exceptions import BaseFail, InvalidTask, UnmetDependency
 
 from lading.errors import RefusedError
 from lading.tasks import session as sessions
-from lading.tasks.board import BOARD, Board
+from lading.tasks.board import BOARD, Board, Row
 from lading.tasks.display import Display, make_console
 from lading.tasks.runlock import RunLock
 from lading.tasks.wording import count
@@ -144,8 +144,8 @@ class ReleaseReporter:
             self._note_calls(interrupted)
             self._display.table(self._board.rows)
             self._verdict(interrupted)
-        elif any(row.state == "failed" for row in self._board.rows):
-            self._verdict(interrupted)
+        else:
+            self._failures()  # a look has nothing to resume; its error says what to do
         self._refuse_phantoms()
 
     def _close_running(self) -> bool:
@@ -169,10 +169,7 @@ class ReleaseReporter:
                 )
 
     def _verdict(self, interrupted: bool) -> None:  # noqa: FBT001
-        rows = self._board.rows
-        failed = [row for row in rows if row.state == "failed"]
-        for row in failed:
-            sys.stderr.write(f"{row.task} failed: {row.detail}\n")
+        rows, failed = self._board.rows, self._failures()
         if failed or interrupted:
             what = "interrupted" if interrupted else f"{count(len(failed), 'task')} failed"
             sys.stderr.write(
@@ -184,6 +181,12 @@ class ReleaseReporter:
             self._display.line("nothing to do: everything is as released", "bold")
         elif self._is_release:
             self._display.line("released: every object was read back", "bold green")
+
+    def _failures(self) -> list[Row]:
+        failed = [row for row in self._board.rows if row.state == "failed"]
+        for row in failed:
+            sys.stderr.write(f"{row.task} failed: {row.detail}\n")
+        return failed
 
     def _refuse_phantoms(self) -> None:
         # a name below a delayed task that turned out not to exist: doit would end with 0
