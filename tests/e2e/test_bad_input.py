@@ -1,11 +1,14 @@
 """Bad input, as a person would give it: one clear line, the right exit code, nothing harmed."""
 
+import json
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ import pytest
 from tests.e2e.project import CONFIG, DOIT, RELEASE, Project, make_project, public_snapshot
 
 TONIGHT = ("distribute", "type=nightly", "tag=nightly-2025-02-06")
+CHANGE = "update t set name = name || 1"
 
 
 @pytest.fixture
@@ -56,16 +60,15 @@ def _die_while_writing(path: Path, *statements: str) -> None:
     subprocess.run(command, check=True)
 
 
-def _uncommitted_wal(source: Path) -> None:
+def _live_wal(source: Path) -> None:
     path = source / "energy.sqlite"
-    change = "update t set name = name || 1"
-    _die_while_writing(path, "pragma journal_mode=wal", "begin", change, "commit")
+    _die_while_writing(path, "pragma journal_mode=wal", CHANGE, "begin", "delete from t")
     assert path.with_name("energy.sqlite-wal").stat().st_size
 
 
 def _hot_journal(source: Path) -> None:
     path = source / "energy.sqlite"
-    _die_while_writing(path, "begin", "update t set name = name || 1")
+    _die_while_writing(path, "begin", CHANGE)
     assert path.with_name("energy.sqlite-journal").stat().st_size
 
 
@@ -122,8 +125,6 @@ BAD_BUILDS: list[tuple[Callable[[Path], None], str, str]] = [
     (_not_a_database, "energy.sqlite", "expected a SQLite database"),
     (_corrupt_page, "energy.sqlite", "expected a sound SQLite database"),
     (_truncate_database, "energy.sqlite", "it is cut short"),
-    (_uncommitted_wal, "energy.sqlite", "found a live write-ahead log energy.sqlite-wal"),
-    (_hot_journal, "energy.sqlite", "found a hot journal energy.sqlite-journal"),
     (_empty_parquet, "parquet/table_001.parquet", "expected a parquet file, found 0 bytes"),
     (_truncate_parquet, "parquet/table_001.parquet", "expected a parquet footer"),
     (_empty_bundle, "parquet", "prepare.bundles: expected files *.parquet"),
@@ -162,6 +163,13 @@ def test_bad_build_is_refused(
     spoil(released.source)
     done = released.run(*TONIGHT)
 
+    assert_refused(done, place, reason)
+    assert public_snapshot(released) == before
+    assert list(released.work.rglob("*.part")) == []
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], place: str, reason: str) -> None:
+    """Hold that a release was refused by ``check`` in one clear line."""
     failed = [line for line in done.stderr.splitlines() if "failed: " in line]
 
     assert done.returncode == 1, done.stdout + done.stderr
@@ -171,27 +179,98 @@ def test_bad_build_is_refused(
     assert place in failed[0]
     assert "Traceback" not in done.stdout + done.stderr
     assert "run the same command: doit distribute type=nightly" in done.stderr
-    assert public_snapshot(released) == before
-    assert list(released.work.rglob("*.part")) == []
 
 
-def test_source_is_never_written_to(released: Project) -> None:
-    """A release makes no file beside a database and changes no byte of the build."""
-    _uncommitted_wal(released.source)
-    before = {
-        path: (path.stat().st_mtime_ns, path.read_bytes())
-        for path in sorted(released.source.rglob("*"))
-        if path.is_file()
-    }
-    assert released.run(*TONIGHT).returncode == 1
-
-    after = {
-        path: (path.stat().st_mtime_ns, path.read_bytes())
-        for path in sorted(released.source.rglob("*"))
-        if path.is_file()
+def state_of(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Return time and bytes of everything below a folder, folders by their time alone."""
+    return {
+        path.relative_to(folder).as_posix(): (
+            path.stat().st_mtime_ns,
+            path.read_bytes() if path.is_file() else b"",
+        )
+        for path in [folder, *sorted(folder.rglob("*"))]
     }
 
-    assert after == before
+
+@pytest.mark.parametrize(
+    ("leave_open", "kind"),
+    [
+        (_live_wal, "a live write-ahead log energy.sqlite-wal"),
+        (_hot_journal, "a hot journal energy.sqlite-journal"),
+    ],
+    ids=["live_wal", "hot_journal"],
+)
+def test_open_database_is_refused_where_the_configuration_says_so(
+    released: Project, leave_open: Callable[[Path], None], kind: str
+) -> None:
+    """With ``live = "refuse"`` a database that was left open ends the release in one line."""
+    config = released.folder / "lading.toml"
+    live = '[prepare.sqlite]\nlive = "refuse"\n'
+    config.write_text(config.read_text().replace("[prepare.sqlite]\n", live))
+    public = public_snapshot(released)
+    leave_open(released.source)
+    before = state_of(released.source)
+    done = released.run(*TONIGHT)
+
+    assert_refused(done, "energy.sqlite", f"expected a closed database, found {kind} of ")
+    assert "close the program that writes it" in done.stderr
+    assert public_snapshot(released) == public
+    assert state_of(released.source) == before
+
+
+@pytest.mark.parametrize(
+    ("leave_open", "end"),
+    [(_live_wal, "1"), (_hot_journal, "")],
+    ids=["live_wal", "hot_journal"],
+)
+def test_open_database_is_released_as_of_its_last_commit(
+    released: Project, tmp_path: Path, leave_open: Callable[[Path], None], end: str
+) -> None:
+    """What is public opens and holds what was committed; the source is untouched, to the time."""
+    leave_open(released.source)
+    before = state_of(released.source)
+    done = released.run(*TONIGHT)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert state_of(released.source) == before
+    keys = set(public_snapshot(released))
+    assert not {key for key in keys if key.endswith(("-wal", "-shm", "-journal", ".sqlite"))}
+    assert not (released.work / "snapshots").exists()
+    for cloud in ("gcs", "s3"):
+        with zipfile.ZipFile(released.clouds / cloud / "nightly/energy.sqlite.zip") as archive:
+            assert archive.namelist() == ["energy.sqlite"]
+            archive.extractall(tmp_path / cloud)
+        with closing(sqlite3.connect(tmp_path / cloud / "energy.sqlite")) as connection:
+            assert connection.execute("pragma integrity_check").fetchall() == [("ok",)]
+            names = connection.execute("select id, name from t order by id").fetchall()
+        assert names == [(row, f"plant {row % 37}{end}") for row in range(4000)]
+    release = json.loads((released.clouds / "gcs/nightly/release.json").read_bytes())
+    files = {each["key"]: each for each in release["files"]}
+    assert files["energy.sqlite.zip"]["rows"] == {"t": 4000}
+    again = released.run(*TONIGHT)
+    assert "nothing to do: everything is as released" in again.stdout, again.stdout + again.stderr
+
+
+def test_log_that_has_grown_makes_a_new_archive(released: Project) -> None:
+    """What was committed to the log since is released by the next run of the same command."""
+    _live_wal(released.source)
+    path = released.source / "energy.sqlite"
+    first = released.run(*TONIGHT)
+    before = path.read_bytes()
+    insert = "insert into t (name, value) values ('new', 1)"
+    _die_while_writing(path, "pragma wal_autocheckpoint=0", insert)
+    assert path.read_bytes() == before
+    second = released.run(*TONIGHT)
+    release = json.loads((released.clouds / "s3/eel-hole/release.json").read_bytes())
+
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert second.returncode == 0, second.stdout + second.stderr
+    files = {each["key"]: each for each in release["files"]}
+    assert files["energy.sqlite.zip"]["rows"] == {"t": 4001}
+    with zipfile.ZipFile(released.clouds / "s3/eel-hole/energy.sqlite.zip") as archive:
+        archive.extractall(released.folder / "unpacked")
+    with closing(sqlite3.connect(released.folder / "unpacked" / "energy.sqlite")) as connection:
+        assert connection.execute("select count(*) from t").fetchone() == (4001,)
 
 
 BAD_LINES = [

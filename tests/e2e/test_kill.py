@@ -29,6 +29,7 @@ from tests.e2e.project import (
 )
 
 OLD_RELEASE = ("distribute", "type=nightly", "tag=nightly-2025-02-04")
+NEW_RELEASE = (*RELEASE, "accept=three tables were given up")
 LOCAL = ("state.sqlite", "/receipts/", "digests.sqlite", "run.lock")
 
 
@@ -124,7 +125,7 @@ def _prepare(tmp_path: Path, files: int) -> tuple[Project, Path, Timeline]:
     before = tmp_path / "before"
     shutil.copytree(project.folder, before, symlinks=True)
     begun = time.monotonic()
-    process = project.start(*RELEASE)
+    process = project.start(*NEW_RELEASE)
     assert process.stdout is not None
     moments = [time.monotonic() - begun for _ in process.stdout]
     assert process.wait() == 0
@@ -133,7 +134,7 @@ def _prepare(tmp_path: Path, files: int) -> tuple[Project, Path, Timeline]:
 
 def _kill_at(project: Project, lines: int, seconds: float) -> bool:
     """Start the release, kill it at a moment of its own timeline, and say whether it was cut."""
-    process = project.start(*RELEASE)
+    process = project.start(*NEW_RELEASE)
     assert process.stdout is not None
     for _ in range(lines):
         process.stdout.readline()
@@ -156,7 +157,7 @@ def _run_schedule(tmp_path: Path, *, kills: int, files: int, seed: int) -> None:
             cut += _kill_at(project, *timeline.choose(chance))
             if number % 2:
                 shutil.rmtree(project.work)  # a fresh machine, with no local state at all
-            done = project.run(*RELEASE)
+            done = project.run(*NEW_RELEASE)
         assert done.returncode == 0, done.stdout + done.stderr
         assert reader.faults == []
         assert public_snapshot(project) == wanted

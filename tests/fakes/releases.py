@@ -51,5 +51,6 @@ def make_shipment(folder: Path, files: Mapping[str, bytes], release: Release) ->
         path.write_bytes(files[key])
     layout = Layout(tuple(Artifact(key, "file", key, (key,)) for key in paths), ())
     digests = [digest_file(path, md5=True) for path in paths.values()]
-    manifest = describe_release(release, layout, digests, source="build", commit=None)
+    sizes = {key: len(data) for key, data in files.items()}
+    manifest = describe_release(release, layout, digests, {}, sizes, commit=None)
     return Shipment(release, manifest, paths)

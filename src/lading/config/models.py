@@ -107,6 +107,8 @@ Url = Annotated[str, AfterValidator(_url)]
 RelativePath = Annotated[str, AfterValidator(_relative_path)]
 Folder = Annotated[str, AfterValidator(_folder)]
 Branch = Annotated[str, AfterValidator(_branch)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Gain = Annotated[float, Field(gt=0)]
 
 
 class _Model(BaseModel):
@@ -139,6 +141,9 @@ class Source(_Model):
     expected: tuple[Pattern, ...] = Field(
         default=(), description="Patterns of which each must match at least one file of the build."
     )
+    optional: tuple[Pattern, ...] = Field(
+        default=(), description="Patterns of files that may be there or not; see gates.unexpected."
+    )
 
 
 class SqliteRule(_Model):
@@ -150,8 +155,15 @@ class SqliteRule(_Model):
     integrity: Literal["quick_check", "integrity_check", "none"] = Field(
         default="quick_check", description="How deep SQLite itself looks at each database."
     )
+    live: Literal["snapshot", "refuse"] = Field(
+        default="snapshot",
+        description="What to do with a database that was left open, with a write-ahead log or"
+        " a hot journal beside it: pack a consistent snapshot, or refuse the build.",
+    )
     level: Literal["fast", "balanced", "small"] = Field(
-        default="balanced", description="What the zip should rather be: made fast, or small."
+        default="balanced",
+        description="What the zip should rather be: made fast (about 15 % larger than `zip -6`),"
+        " balanced (no larger), or small (about as `zip -9`).",
     )
     keep_original: bool = Field(
         default=False, description="Ship the database as it is too, beside its zip."
@@ -180,6 +192,57 @@ class Prepare(_Model):
 
     sqlite: SqliteRule = Field(default=SqliteRule(), description="How databases are packed.")
     bundles: tuple[BundleRule, ...] = Field(default=(), description="Folders that become a zip.")
+    entry_time: Literal["fixed", "commit"] = Field(
+        default="fixed",
+        description="Time of the files inside archives where SOURCE_DATE_EPOCH is not set: a fixed"
+        " one, so that an unchanged database keeps its archive, or that of the tag's commit.",
+    )
+
+
+class Limits(_Model):
+    """How far a figure may move from the last release of the channel; shares, 0.1 is 10 %."""
+
+    warn_loss: Share | None = Field(default=None, description="Loss that is told.")
+    refuse_loss: Share | None = Field(default=None, description="Loss that is refused.")
+    warn_gain: Gain | None = Field(default=None, description="Gain that is told.")
+    refuse_gain: Gain | None = Field(default=None, description="Gain that is refused.")
+
+
+class RowLimits(Limits):
+    """How far the number of rows of a table may move from the last release of the channel."""
+
+    warn_loss: Share | None = Field(default=0.01, description="Loss that is told.")
+    refuse_loss: Share | None = Field(default=0.2, description="Loss that is refused.")
+    warn_gain: Gain | None = Field(default=0.5, description="Gain that is told.")
+
+
+class SizeLimits(Limits):
+    """How far the size of a public file may move from the last release of the channel."""
+
+    warn_loss: Share | None = Field(default=0.1, description="Loss that is told.")
+    refuse_loss: Share | None = Field(default=0.5, description="Loss that is refused.")
+    warn_gain: Gain | None = Field(default=1.0, description="Gain that is told.")
+
+
+class Gates(_Model):
+    """What `check` asks of a build beyond its marker, its files and their soundness."""
+
+    unexpected: Literal["allow", "warn", "refuse"] = Field(
+        default="warn",
+        description="What to do with a file that no pattern of source.expected or source.optional"
+        " names, where source.expected names any.",
+    )
+    lost: Literal["allow", "warn", "refuse"] = Field(
+        default="refuse",
+        description="What to do where the last release had a public file or a table, and this"
+        " build has none.",
+    )
+    rows: RowLimits = Field(
+        default=RowLimits(), description="Rows of each table against the last release."
+    )
+    sizes: SizeLimits = Field(
+        default=SizeLimits(), description="Sizes of public files against the last release."
+    )
 
 
 class Layout(_Model):
@@ -253,6 +316,7 @@ class Config(_Model):
     project: Project = Field(description="Who releases.")
     source: Source = Field(description="Where a build stands.")
     prepare: Prepare = Field(default=Prepare(), description="What is made out of the build.")
+    gates: Gates = Field(default=Gates(), description="What is asked of a build.")
     layout: Layout = Field(default=Layout(), description="Which file becomes which key.")
     destinations: dict[DestinationName, Destination] = Field(
         min_length=1, description="Where releases go."

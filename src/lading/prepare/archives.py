@@ -6,35 +6,90 @@ was made, so that an unchanged input costs nothing, whatever happened to doit's 
 
 import json
 import os
-import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
-from typing import Any
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lading import __version__
 from lading.errors import PrepareError
 from lading.prepare.digests import DigestCache
-from lading.storage.bytes import CHUNK_BYTES, sync_folder
+from lading.release.objects import Digest
+from lading.storage.bytes import sync_folder
 from lading.storage.progress import NO_PROGRESS, Progress
 
-_LEVELS = {"fast": 1, "balanced": 6, "small": 9}
-STORE_SETTINGS: dict[str, Any] = {"method": "store"}
-_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can tell
-_ZIP_END_S = 4_354_819_198  # the last: 2107-12-31 23:59:58 UTC
+if TYPE_CHECKING:
+    from lading.prepare.container import ZipTime
+
+ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can tell
+_DEFLATE_LIBRARIES = ("deflate", "isal", "zlib-ng")  # other versions may make other bytes
+_ZIP_END_S = 4_354_819_198  # the last time that a zip can tell: 2107-12-31 23:59:58 UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """How an archive is made; with its members, all that its bytes depend on."""
+
+    level: str = ""
+    """``fast``, ``balanced`` or ``small``; "" stores the members as they are."""
+    time: "ZipTime" = ZIP_EPOCH
+    """Modification time of every entry."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What has to be equal for an archive to be kept."""
+        libraries = {name: version(name) for name in _DEFLATE_LIBRARIES} if self.level else {}
+        return {
+            "method": "deflate" if self.level else "store",
+            "level": self.level,
+            **libraries,
+            "time": list(self.time),
+            "tool": __version__,
+        }
+
+
+def entry_time(moment_s: int | None = None) -> "ZipTime":
+    """Return the time of entries: SOURCE_DATE_EPOCH, else ``moment_s``, else a fixed one.
+
+    Source: reproducible-builds.org, "SOURCE_DATE_EPOCH".
+
+    Args:
+        moment_s: seconds since 1970 in UTC, for example of the tag's commit.
+    """
+    text = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if text.isascii() and text.isdigit():
+        moment_s = int(text)
+    if moment_s is None:
+        return ZIP_EPOCH
+    moment = datetime.fromtimestamp(min(moment_s, _ZIP_END_S), UTC)
+    time = (moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second)
+    return max(time, ZIP_EPOCH)
 
 
 def compress_file(
     source: Path,
     target: Path,
+    packing: Packing,
     *,
-    level: str,
     cache: DigestCache,
+    made_of: Mapping[Path, str] | None = None,
+    md5: bool = False,
     progress: Progress = NO_PROGRESS,
 ) -> bool:
-    """Pack one file as the only entry of a zip, compressed with DEFLATE.
+    """Pack one file as the only entry of a zip, compressed with DEFLATE by all cores.
+
+    Args:
+        source: the file.
+        target: the archive.
+        packing: how to pack; with a level.
+        cache: where digests are looked up; learns those of the archive.
+        made_of: the files that ``source`` was made of, where it is a copy, with their sha256
+            from before it was made; they decide whether an archive that stands is still right.
+        md5: whether the archive's MD5 is wanted.
+        progress: told of the bytes read.
 
     Returns:
         Whether the archive was made; False where the one that stands is still right.
@@ -45,105 +100,105 @@ def compress_file(
         SourceError: the file is unreadable or changes while it is read.
         PrepareError: the archive cannot be written.
     """
-    return _make(source.parent, [source], target, deflate_settings(level), cache, progress)
+    members = list(made_of or [source])
+    if is_archive_current(members, target, packing, cache):
+        return False
+    sources, before = digests_of(members, cache), cache.digest(source)
+    if made_of:
+        sources = {path.name: sha256 for path, sha256 in made_of.items()}
+    progress.set_size(before.size_bytes)
+    progress.start_file(source.name)
+    from lading.prepare.container import ZipWriter  # noqa: PLC0415  numpy takes 0.1 s to import
+    from lading.prepare.deflate import LEVELS  # noqa: PLC0415  as above
+
+    with _replaced(target) as temporary:
+        with ZipWriter(temporary, packing.time, md5=md5) as archive:
+            packed = archive.add_deflated(
+                source.name, source, LEVELS[packing.level], progress.relative_update
+            )
+        if packed.crc32 != before.crc32 or digests_of(members, cache) != sources:
+            raise _changed(source)
+    _keep_receipt(sources, target, packing, archive.digest, cache)
+    return True
 
 
 def store_bundle(
-    folder: Path,
     members: Sequence[Path],
     target: Path,
+    packing: Packing,
     *,
     cache: DigestCache,
+    md5: bool = False,
     progress: Progress = NO_PROGRESS,
 ) -> bool:
-    """Pack files of one folder into a zip without compression, sorted by name.
+    """Pack the files of one folder into a zip without compression, sorted by name.
 
-    Returns, effects and errors as ``compress_file``.
+    Arguments, returns, effects and errors as ``compress_file``.
     """
-    return _make(folder, members, target, STORE_SETTINGS, cache, progress)
+    if is_archive_current(members, target, packing, cache):
+        return False
+    ordered = sorted(members, key=lambda path: path.name.encode())
+    before = cache.digest_all([(path, False) for path in ordered])
+    progress.set_size(sum(each.size_bytes for each in before))
+    from lading.prepare.container import ZipWriter  # noqa: PLC0415  numpy takes 0.1 s to import
 
-
-def deflate_settings(level: str) -> dict[str, Any]:
-    """Return the settings of a compressed archive; another library may make other bytes.
-
-    Args:
-        level: ``fast``, ``balanced`` or ``small``.
-    """
-    return {"method": "deflate", "level": level, "zlib": zlib.ZLIB_RUNTIME_VERSION}
+    with _replaced(target) as temporary:
+        with ZipWriter(temporary, packing.time, md5=md5) as archive:
+            for path, digest in zip(ordered, before, strict=True):
+                progress.start_file(path.name)
+                archive.add_stored(path.name, path, digest, progress.relative_update)
+        for path, digest in zip(ordered, before, strict=True):
+            if cache.digest(path) != digest:
+                raise _changed(path)
+    sources = {path.name: each.sha256 for path, each in zip(ordered, before, strict=True)}
+    _keep_receipt(sources, target, packing, archive.digest, cache)
+    return True
 
 
 def is_archive_current(
-    members: Sequence[Path], target: Path, settings: dict[str, Any], cache: DigestCache
+    members: Sequence[Path], target: Path, packing: Packing, cache: DigestCache
 ) -> bool:
-    """Say whether an archive stands that was made from these bytes with these settings."""
+    """Say whether an archive stands that was made from these bytes in this way."""
     try:
         receipt = json.loads(_receipt_path(target).read_bytes())
     except (OSError, ValueError):
         return False
-    if not isinstance(receipt, dict) or receipt.get("settings") != _full(settings):
+    if not isinstance(receipt, dict) or receipt.get("settings") != packing.settings:
         return False
     return bool(
         target.is_file()
-        and receipt.get("sources") == _digests_of(members, cache)
+        and receipt.get("sources") == digests_of(members, cache)
         and receipt.get("sha256") == cache.digest(target).sha256
     )
 
 
-def _make(
-    folder: Path,
-    members: Sequence[Path],
+def _keep_receipt(
+    sources: dict[str, str],
     target: Path,
-    settings: dict[str, Any],
+    packing: Packing,
+    digest: Digest,
     cache: DigestCache,
-    progress: Progress,
-) -> bool:
-    sources = _digests_of(members, cache)
-    if is_archive_current(members, target, settings, cache):
-        return False
-    progress.set_size(sum(path.stat().st_size for path in members))
-    with _replaced(target) as temporary:
-        with zipfile.ZipFile(temporary, "w") as archive:
-            for member in sorted(members, key=lambda path: path.name.encode()):
-                progress.start_file(member.name)
-                _add(archive, member, member.relative_to(folder), settings, progress)
-        for name, sha256 in _digests_of(members, cache).items():
-            if sha256 != sources[name]:
-                raise PrepareError(
-                    f"{name}: expected a file at rest, found it changed while it was packed",
-                    hint="wait until the build has ended, then run the same command",
-                )
+) -> None:
+    cache.remember(target, digest)
     receipt = {
-        "settings": _full(settings),
+        "settings": packing.settings,
         "sources": sources,
-        "sha256": cache.digest(target).sha256,
+        "sha256": digest.sha256,
     }
     with _replaced(_receipt_path(target)) as temporary:
         temporary.write_text(json.dumps(receipt, indent=1) + "\n", encoding="utf-8")
-    return True
 
 
-def _digests_of(members: Sequence[Path], cache: DigestCache) -> dict[str, str]:
+def _changed(path: Path) -> PrepareError:
+    return PrepareError(
+        f"{path.name}: expected a file at rest, found it changed while it was packed",
+        hint="wait until the build has ended, then run the same command",
+    )
+
+
+def digests_of(members: Sequence[Path], cache: DigestCache) -> dict[str, str]:
+    """Return sha256 by name: what an archive is made of."""
     return {path.name: cache.digest(path).sha256 for path in members}
-
-
-def _add(
-    archive: zipfile.ZipFile,
-    source: Path,
-    name: PurePosixPath | Path,
-    settings: dict[str, Any],
-    progress: Progress,
-) -> None:
-    entry = zipfile.ZipInfo(name.as_posix(), _entry_time())
-    entry.create_system = 3  # Unix, whatever the machine
-    entry.external_attr = 0o100644 << 16
-    entry.file_size = source.stat().st_size  # lets zipfile choose ZIP64 only where it is needed
-    if settings["method"] == "deflate":
-        entry.compress_type = zipfile.ZIP_DEFLATED
-        entry._compresslevel = _LEVELS[settings["level"]]  # type: ignore[attr-defined]  # noqa: SLF001  ZipInfo has no public way before 3.13
-    with source.open("rb", buffering=0) as reader, archive.open(entry, "w") as writer:
-        while piece := reader.read(CHUNK_BYTES):
-            writer.write(piece)
-            progress.relative_update(len(piece))
 
 
 @contextmanager
@@ -164,24 +219,6 @@ def _replaced(target: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-def _entry_time() -> tuple[int, int, int, int, int, int]:
-    """Return SOURCE_DATE_EPOCH in UTC, or the first time a zip can tell.
-
-    Source: reproducible-builds.org, "SOURCE_DATE_EPOCH". The tag's own time is not used: it
-    would give an unchanged database another archive every night (docs/adr/0003).
-    """
-    text = os.environ.get("SOURCE_DATE_EPOCH", "")
-    if not (text.isascii() and text.isdigit()):
-        return _ZIP_EPOCH
-    moment = datetime.fromtimestamp(min(int(text), _ZIP_END_S), UTC)
-    time = (moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second)
-    return max(time, _ZIP_EPOCH)
-
-
-def _full(settings: dict[str, Any]) -> dict[str, Any]:
-    return {**settings, "time": list(_entry_time()), "tool": __version__}
 
 
 def _receipt_path(target: Path) -> Path:

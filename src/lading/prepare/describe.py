@@ -1,6 +1,6 @@
 """From a layout and the digests of its files to a manifest."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from lading import __version__
@@ -29,8 +29,9 @@ def describe_release(
     release: Release,
     layout: Layout,
     digests: Iterable[Digest],
+    rows: Mapping[str, Mapping[str, int]],
+    sizes: Mapping[str, int],
     *,
-    source: str,
     commit: str | None,
 ) -> Manifest:
     """Describe a release.
@@ -39,7 +40,8 @@ def describe_release(
         release: the release.
         layout: its public files.
         digests: one a public file, in the layout's order.
-        source: path or URL of the build, as configured.
+        rows: path in the build to table to rows.
+        sizes: path in the build to size in bytes.
         commit: git commit of the tag, where it is known.
     """
     return Manifest(
@@ -48,10 +50,12 @@ def describe_release(
         channel=release.channel,
         tag=release.tag,
         commit=commit,
-        source=source,
+        source=release.source_url,
         tool=Tool(name="lading", version=__version__),
         files=order_files(
-            _describe_file(artifact, digest, with_md5=release.is_deposited(artifact.key))
+            _describe_file(
+                artifact, digest, rows, sizes, with_md5=release.is_deposited(artifact.key)
+            )
             for artifact, digest in zip(layout.artifacts, digests, strict=True)
         ),
     )
@@ -73,7 +77,20 @@ def digest_artifacts(
     return cache.digest_all(paths, progress)
 
 
-def _describe_file(artifact: Artifact, digest: Digest, *, with_md5: bool) -> ManifestFile:
+def rows_of(artifact: Artifact, rows: Mapping[str, Mapping[str, int]]) -> dict[str, int] | None:
+    """Return the rows of a public file by table, sorted; None where it has no tables."""
+    found = {table: n for path in artifact.members for table, n in rows.get(path, {}).items()}
+    return dict(sorted(found.items())) if any(path in rows for path in artifact.members) else None
+
+
+def _describe_file(
+    artifact: Artifact,
+    digest: Digest,
+    rows: Mapping[str, Mapping[str, int]],
+    sizes: Mapping[str, int],
+    *,
+    with_md5: bool,
+) -> ManifestFile:
     # the cache may know an MD5 that this release does not ask for: the bytes must not tell
     first = PurePosixPath(artifact.members[0])
     path = str(first.parent) if artifact.kind == "bundle" else str(first)
@@ -84,6 +101,9 @@ def _describe_file(artifact: Artifact, digest: Digest, *, with_md5: bool) -> Man
         crc32c=digest.crc32c,
         md5=digest.md5 if with_md5 else None,
         media_type=media_type_of(artifact.key),
-        origin=Origin(kind=artifact.kind, path=path),
+        rows=rows_of(artifact, rows),
+        origin=Origin(
+            kind=artifact.kind, path=path, size_bytes=sum(sizes[each] for each in artifact.members)
+        ),
         depot_key=depot_key_of(digest.sha256),
     )

@@ -24,7 +24,7 @@ _BROKEN = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _SCHEMA = """
 create table if not exists files (
   path text primary key, size_bytes integer, mtime_ns integer,
-  sha256 text, crc32c text, md5 text
+  sha256 text, crc32c text, crc32 text, md5 text
 ) without rowid
 """
 
@@ -42,6 +42,7 @@ class DigestCache:
         self._read_only = read_only
         self._lock = threading.Lock()
         self._fresh: dict[str, tuple[tuple[int, int], Digest]] = {}
+        self._turns: dict[str, threading.Lock] = {}
         self._connection: sqlite3.Connection | None = None
 
     def digest(self, path: Path, *, md5: bool = False, progress: Progress = NO_PROGRESS) -> Digest:
@@ -55,6 +56,14 @@ class DigestCache:
         Raises:
             SourceError: the file is missing or unreadable, or changed while it was read.
         """
+        with self._turn(path):  # two that ask at once read once
+            return self._digest(path, md5=md5, progress=progress)
+
+    def _turn(self, path: Path) -> threading.Lock:
+        with self._lock:
+            return self._turns.setdefault(self._name(path), threading.Lock())
+
+    def _digest(self, path: Path, *, md5: bool, progress: Progress) -> Digest:
         try:
             before = path.stat()
             known = self._recall(path, before)
@@ -75,16 +84,28 @@ class DigestCache:
         self._remember(path, after, digest)
         return digest
 
+    def remember(self, path: Path, digest: Digest) -> None:
+        """Remember the digests of a file that this process has just written and closed."""
+        found = path.stat()
+        if found.st_size == digest.size_bytes:
+            self._remember(path, found, digest)
+
     def digest_all(
         self, paths: Iterable[tuple[Path, bool]], progress: Progress = NO_PROGRESS
     ) -> list[Digest]:
-        """Return the digests of many files in the order given; pairs say whether MD5 is needed."""
+        """Return the digests of many files in the order given; pairs say whether MD5 is needed.
+
+        The largest are read first, so that all cores are busy to the end.
+        """
+        wanted = list(paths)
+        order = sorted(range(len(wanted)), key=lambda n: -_size_of(wanted[n][0]))
         with ThreadPoolExecutor(max_workers=min(8, 2 * (os.cpu_count() or 1))) as pool:
-            futures = [
-                pool.submit(self.digest, path, md5=md5, progress=progress) for path, md5 in paths
-            ]
+            futures = {
+                n: pool.submit(self.digest, wanted[n][0], md5=wanted[n][1], progress=progress)
+                for n in order
+            }
             try:
-                return [future.result() for future in futures]
+                return [futures[n].result() for n in range(len(wanted))]
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -105,11 +126,11 @@ class DigestCache:
 
     def _remember(self, path: Path, found: os.stat_result, digest: Digest) -> None:
         name, stamp = self._name(path), _stamp(found)
-        row = (name, *stamp, digest.sha256, digest.crc32c, digest.md5)
+        row = (name, *stamp, digest.sha256, digest.crc32c, digest.crc32, digest.md5)
         with self._lock:
             self._fresh[name] = (stamp, digest)
             if not self._read_only:
-                self._query("insert or replace into files values (?, ?, ?, ?, ?, ?)", row)
+                self._query("insert or replace into files values (?, ?, ?, ?, ?, ?, ?)", row)
 
     def _name(self, path: Path) -> str:
         """Name a file from the cache's folder, so that both may be moved together."""
@@ -118,9 +139,11 @@ class DigestCache:
     def _load(self, name: str) -> None:
         if self._connection is None and not self._path.exists():
             return
-        query = "select size_bytes, mtime_ns, sha256, crc32c, md5 from files where path = ?"
+        query = "select size_bytes, mtime_ns, sha256, crc32c, crc32, md5 from files where path = ?"
         for row in self._query(query, (name,)):
-            digest = Digest(size_bytes=row[0], sha256=row[2], crc32c=row[3], md5=row[4])
+            digest = Digest(
+                size_bytes=row[0], sha256=row[2], crc32c=row[3], crc32=row[4], md5=row[5]
+            )
             self._fresh[name] = ((row[0], row[1]), digest)
 
     def _query(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
@@ -157,6 +180,10 @@ def _open(path: Path, *, read_only: bool) -> sqlite3.Connection:
         connection.execute("pragma synchronous = off")  # a lost row costs a read
         connection.execute(_SCHEMA)
     return connection
+
+
+def _size_of(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _stamp(found: os.stat_result) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from lading.errors import LayoutError, SourceError
 RELEASE_KEY = "release.json"
 SUMS_KEY = "SHA256SUMS"
 Kind = Literal["file", "sqlite", "bundle"]
+JOURNALS = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database that is open
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def plan_layout(config: Config, files: Sequence[SourceFile]) -> Layout:
     marker = config.source.success_marker
     ignored = {
         path for path in paths if path == marker or matches_any(config.layout.leave_out, path)
-    }
+    } | journals_of(config, paths)
     candidates = [path for path in paths if path not in ignored]
     artifacts = list(_artifacts(config, candidates))
     _check_keys(artifacts)
@@ -125,6 +126,13 @@ def plan_layout(config: Config, files: Sequence[SourceFile]) -> Layout:
         artifacts=tuple(sorted(artifacts, key=lambda each: each.key)),
         left_out=tuple(path for path in paths if path not in shipped),
     )
+
+
+def journals_of(config: Config, paths: Iterable[str]) -> set[str]:
+    """Return the paths of files that SQLite keeps beside a database of the build."""
+    known = set(paths)
+    databases = [path for path in known if matches_any(config.prepare.sqlite.match, path)]
+    return {f"{path}{end}" for path in databases for end in JOURNALS} & known
 
 
 def _artifacts(config: Config, paths: Sequence[str]) -> Iterator[Artifact]:

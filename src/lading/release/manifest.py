@@ -49,6 +49,9 @@ class Origin(_Model):
         description="The file itself, a zipped database, or a stored bundle of a folder."
     )
     path: str = Field(description="Path in the build: of the file, the database, or the folder.")
+    size_bytes: int | None = Field(
+        default=None, ge=0, description="Size in the build, before anything was packed."
+    )
 
 
 class ManifestFile(_Model):
@@ -62,6 +65,11 @@ class ManifestFile(_Model):
         default=None, description="MD5, lower-case hex; only of files that Zenodo gets."
     )
     media_type: str = Field(description="Media type.")
+    rows: dict[str, int] | None = Field(
+        default=None,
+        description="Rows by table: of a database, of a parquet file, of each parquet file in a"
+        " bundle; not given for other files.",
+    )
     origin: Origin = Field(description="What it was made of.")
     depot_key: str = Field(description="Key of the immutable copy, from the root of the depot.")
 
@@ -128,8 +136,11 @@ def render_manifest(manifest: Manifest) -> bytes:
     """Render ``release.json``: equal manifests give equal bytes."""
     table = manifest.model_dump(mode="json")
     for file in table["files"]:
-        if file["md5"] is None:
-            del file["md5"]
+        for optional in ("md5", "rows"):
+            if file[optional] is None:
+                del file[optional]
+        if file["origin"]["size_bytes"] is None:
+            del file["origin"]["size_bytes"]
     return (json.dumps(table, indent=1, ensure_ascii=False) + "\n").encode()
 
 

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import google_crc32c
 
@@ -19,6 +19,8 @@ class Digest:
     """Base64 of the big-endian value, as both clouds write it (RFC 9260, CRC32C)."""
     md5: str = ""
     """Lower-case hex; only of files that a Zenodo deposit carries."""
+    crc32: str = field(default="", compare=False)
+    """Lower-case hex; only of local files: the checksum that a zip entry carries."""
 
     def agrees_with(self, other: "Digest") -> bool:
         """Say whether two descriptions can be of the same bytes.

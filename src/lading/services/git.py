@@ -1,9 +1,10 @@
 """What the git repository knows of a release."""
 
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
-from lading.errors import CommandError
+from lading.errors import CommandError, PrepareError
 from lading.services.shell import run_command
 
 
@@ -23,3 +24,22 @@ def resolve_commit(repository: Path, tag: str) -> str | None:
         )
         return found.strip() or None
     return None
+
+
+@cache
+def commit_time(repository: Path, tag: str) -> int:
+    """Return when the commit of a tag was made, in seconds since 1970 in UTC.
+
+    Raises:
+        PrepareError: this repository does not know the tag.
+    """
+    commit = resolve_commit(repository, tag)
+    if commit is None:
+        raise PrepareError(
+            f"prepare.entry_time: expected the tag {tag} in {repository}, found none",
+            hint="fetch the tags (`git fetch --tags`), or leave entry_time out",
+        )
+    found = run_command(
+        ["git", "log", "-1", "--no-show-signature", "--format=%ct", commit], folder=repository
+    )
+    return int(found.strip())

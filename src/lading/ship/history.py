@@ -21,10 +21,21 @@ class Promotion:
 def newest_promotion(store: Store, prefix: Prefix) -> Promotion | None:
     """Return what was last switched to a prefix, or None where nothing readable says so."""
     entries = store.list(prefix.history_prefix)
-    if not entries:
-        return None
+    return _read(store, entries[-1].key) if entries else None
+
+
+def promotion_before(store: Store, prefix: Prefix, tag: str) -> Promotion | None:
+    """Return what a prefix was last switched to before a tag; None where nothing says so."""
+    for entry in reversed(store.list(prefix.history_prefix)):
+        found = _read(store, entry.key)
+        if found is not None and found.tag != tag:
+            return found
+    return None
+
+
+def _read(store: Store, key: str) -> Promotion | None:
     try:
-        table = json.loads(store.get(entries[-1].key))
+        table = json.loads(store.get(key))
         return Promotion(str(table["tag"]), str(table["manifest_sha256"]))
     except (ValueError, KeyError, TypeError):
         return None

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import google_crc32c
+from zlib_ng import zlib_ng
 
 from lading.errors import StoreError
 from lading.release.objects import Digest, encode_crc32c
@@ -26,6 +27,41 @@ def read_pieces(path: Path) -> Iterator[bytes]:
             yield piece
 
 
+class Digester:
+    """Digests of bytes that pass by, piece by piece.
+
+    Args:
+        sha256: whether SHA-256 is wanted; CRC32C and CRC-32 always are, and cost next to nothing.
+        md5: whether MD5 is wanted; it costs more than all others together.
+    """
+
+    def __init__(self, *, sha256: bool = True, md5: bool = False) -> None:
+        self.size_bytes = 0
+        self._crc32, self._crc32c = 0, 0
+        self._hashes = {
+            name: hashlib.new(name, usedforsecurity=False)
+            for name, wanted in (("sha256", sha256), ("md5", md5))
+            if wanted
+        }
+
+    def update(self, piece: bytes) -> None:
+        """Take the next piece."""
+        self.size_bytes += len(piece)
+        self._crc32 = zlib_ng.crc32(piece, self._crc32)
+        self._crc32c = google_crc32c.extend(self._crc32c, piece)
+        for each in self._hashes.values():
+            each.update(piece)
+
+    def digest(self) -> Digest:
+        """Return the digests of all that passed."""
+        return Digest(
+            size_bytes=self.size_bytes,
+            crc32=f"{self._crc32:08x}",
+            crc32c=encode_crc32c(self._crc32c),
+            **{name: each.hexdigest() for name, each in self._hashes.items()},
+        )
+
+
 def digest_file(
     path: Path, *, sha256: bool = True, md5: bool = False, progress: Progress = NO_PROGRESS
 ) -> Digest:
@@ -33,23 +69,15 @@ def digest_file(
 
     Args:
         path: the file.
-        sha256: whether SHA-256 is wanted; CRC32C always is.
-        md5: whether MD5 is wanted; it costs more than the other two together.
+        sha256: whether SHA-256 is wanted.
+        md5: whether MD5 is wanted.
         progress: told of the bytes read.
     """
-    size, crc = 0, 0
-    hashes = {
-        name: hashlib.new(name, usedforsecurity=False)
-        for name, wanted in (("sha256", sha256), ("md5", md5))
-        if wanted
-    }
+    digester = Digester(sha256=sha256, md5=md5)
     for piece in read_pieces(path):
-        size, crc = size + len(piece), google_crc32c.extend(crc, piece)
-        for each in hashes.values():
-            each.update(piece)
+        digester.update(piece)
         progress.relative_update(len(piece))
-    texts = {name: each.hexdigest() for name, each in hashes.items()}
-    return Digest(size_bytes=size, crc32c=encode_crc32c(crc), **texts)
+    return digester.digest()
 
 
 def copy_in_kernel(source: int, target: int) -> None:
@@ -65,10 +93,18 @@ def copy_in_kernel(source: int, target: int) -> None:
             raise
     else:
         return
-    remaining = os.fstat(source).st_size
-    offset = 0
-    while offset < remaining:
-        offset += _copy_range(source, target, offset, remaining - offset)
+    copy_range_in_kernel(source, target, 0, os.fstat(source).st_size)
+
+
+def copy_range_in_kernel(source: int, target: int, position: int, size: int) -> None:
+    """Copy the first ``size`` bytes of a file to a position of another, inside the kernel.
+
+    Raises:
+        OSError: EIO where the source is shorter, and what reading or writing raises.
+    """
+    done = 0
+    while done < size:
+        done += _copy_range(source, target, done, position + done, size - done)
 
 
 def sync_folder(folder: Path) -> None:
@@ -80,23 +116,23 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _copy_range(source: int, target: int, offset: int, count: int) -> int:
+def _copy_range(source: int, target: int, start: int, position: int, count: int) -> int:
     try:
         if hasattr(os, "copy_file_range"):  # Linux only
-            done = os.copy_file_range(source, target, count, offset, offset)
+            done = os.copy_file_range(source, target, count, start, position)
         else:
-            done = _copy_piece(source, target, offset, count)
+            done = _copy_piece(source, target, start, position, count)
     except OSError as error:
         if error.errno not in _NOT_HERE:
             raise
-        done = _copy_piece(source, target, offset, count)
+        done = _copy_piece(source, target, start, position, count)
     if not done:
         raise OSError(errno.EIO, "the file shrank while it was copied")
     return done
 
 
-def _copy_piece(source: int, target: int, offset: int, count: int) -> int:
-    return os.pwrite(target, os.pread(source, min(count, CHUNK_BYTES), offset), offset)
+def _copy_piece(source: int, target: int, start: int, position: int, count: int) -> int:
+    return os.pwrite(target, os.pread(source, min(count, CHUNK_BYTES), start), position)
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -14,7 +14,7 @@ from doit.tools import config_changed
 
 from lading import __version__
 from lading.errors import LadingError, SourceError
-from lading.release.layout import Artifact, Layout
+from lading.release.layout import Artifact, Layout, journals_of
 from lading.release.names import Prefix, ReleaseDestination
 from lading.ship.depot import DepotTarget
 from lading.ship.promote import PrefixTarget
@@ -42,15 +42,19 @@ def task_fetch() -> Task:
 
 
 def task_check() -> Task:
-    """Ask every gate: marker, expected files, databases, parquet files."""
+    """Ask every gate: marker, files, databases, tables, and what the last release had."""
     session = current()
-    config = session.config.model_dump(mode="json", include={"source", "prepare", "layout"})
+    config = session.config.model_dump(
+        mode="json", include={"source", "prepare", "gates", "layout"}
+    )
     return {
         **_task(
             "check",
             steps.check,
-            targets=[_name(session.folder / "check.json")],
-            uptodate=[config_changed({**config, "tool": __version__})],
+            targets=[_name(session.report_path)],
+            uptodate=[
+                config_changed({**config, "accept": session.variables.accept, "tool": __version__})
+            ],
         ),
         "file_dep": _source_paths(session, everything=True),
         "task_dep": ["fetch"],
@@ -61,24 +65,26 @@ def task_compress_sqlite() -> Iterator[Task]:
     """Pack each SQLite database into a zip."""
     yield {"name": None, "doc": "Pack each SQLite database into a zip."}
     session = current()
-    level = session.config.prepare.sqlite.level
-    for artifact in _layout(session).databases:
-        yield _archive_task(session, artifact, "compress_sqlite", steps.compress_sqlite, level)
+    for artifact in _largest_first(session, _layout(session).databases):
+        yield _archive_task(session, artifact, "compress_sqlite", steps.compress_sqlite)
 
 
 def task_zip_parquet() -> Iterator[Task]:
     """Pack each folder of parquet files into a stored zip."""
     yield {"name": None, "doc": "Pack each folder of parquet files into a stored zip."}
     session = current()
-    for artifact in _layout(session).bundles:
-        yield _archive_task(session, artifact, "zip_parquet", steps.zip_parquet, "")
+    for artifact in _largest_first(session, _layout(session).bundles):
+        yield _archive_task(session, artifact, "zip_parquet", steps.zip_parquet)
 
 
 def task_manifest() -> Task:
     """Describe every public file: release.json and SHA256SUMS."""
     session = current()
     layout = _layout(session)
-    archives = [_name(session.archives / a.path) for a in (*layout.databases, *layout.bundles)]
+    packed = [
+        *((each, "compress_sqlite") for each in _largest_first(session, layout.databases)),
+        *((each, "zip_parquet") for each in _largest_first(session, layout.bundles)),
+    ]
     release = session.release
     facts = {
         "release": [release.project, release.source_url, release.deposit_ignore] if release else [],
@@ -92,8 +98,22 @@ def task_manifest() -> Task:
             targets=[_name(session.manifest_path), _name(session.folder / "SHA256SUMS")],
             uptodate=[config_changed(facts)],
         ),
-        "file_dep": [*_source_paths(session, everything=False), *archives],
-        "task_dep": ["check", "compress_sqlite", "zip_parquet"],
+        "file_dep": [
+            _name(session.report_path),
+            *_source_paths(session, everything=False),
+            *(_name(session.archives / each.path) for each, _ in packed),
+        ],
+        # named one by one, where they are known from the start: doit begins them in this order
+        "task_dep": [
+            "check",
+            *(
+                f"{group}:{_archive_name(each)}"
+                for each, group in packed
+                if not session.awaits_listing
+            ),
+            "compress_sqlite",
+            "zip_parquet",
+        ],
     }
 
 
@@ -151,8 +171,7 @@ def creator(name: str) -> Callable[[], Any]:
     session = current()
     found = _CREATORS[name]
     group = name.removeprefix("task_")
-    is_open = session.is_remote and not session.listing_path.exists()
-    if is_open and group in {"check", "compress_sqlite", "zip_parquet", "manifest"}:
+    if session.awaits_listing and group in {"check", "compress_sqlite", "zip_parquet", "manifest"}:
         return create_after(executed="fetch", creates=[group])(found)  # type: ignore[no-any-return]
     return found
 
@@ -178,7 +197,12 @@ def _task(
         if quiet:
             return True
         made = {target: _sha256_of(target) for target in targets}
-        return {"summary": outcome.summary, "changed": outcome.changed, "made": made}
+        return {
+            "summary": outcome.summary,
+            "changed": outcome.changed,
+            "warnings": list(outcome.warnings),
+            "made": made,
+        }
 
     meta = {"needs_release": needs_release, "writes": writes, "quiet": quiet}
     return {
@@ -257,9 +281,8 @@ def _archive_task(
     artifact: Artifact,
     group: str,
     pack: Callable[[Session, Artifact, Progress], Outcome],
-    level: str,
 ) -> Task:
-    name = artifact.path.removesuffix(".zip")
+    name = _archive_name(artifact)
 
     def step(session: Session, progress: Progress) -> Outcome:
         return pack(session, artifact, progress)
@@ -269,13 +292,35 @@ def _archive_task(
             f"{group}:{name}",
             step,
             targets=[_name(session.archives / artifact.path)],
-            uptodate=[config_changed({"level": level, "tool": __version__})],
+            uptodate=[partial(_is_packed_so, session, artifact)],
         ),
         "name": name,
         "doc": f"Pack {artifact.path}.",
-        "file_dep": [_name(session.build / path) for path in artifact.members],
+        "file_dep": [
+            _name(each) for path in artifact.members for each in steps.sources_of(session, path)
+        ],
         "task_dep": ["check"],
     }
+
+
+def _archive_name(artifact: Artifact) -> str:
+    return artifact.path.removesuffix(".zip")
+
+
+def _is_packed_so(session: Session, artifact: Artifact) -> bool:
+    """Say whether the archive stands as it would be made now; its members are files of the task."""
+    try:
+        return steps.is_current(session, artifact, session.cache)
+    except LadingError:
+        return False
+
+
+def _largest_first(session: Session, artifacts: Sequence[Artifact]) -> list[Artifact]:
+    """Order archives so that all cores are busy to the end."""
+    if not artifacts:  # the build may not be there
+        return []
+    sizes = {each.path: each.size_bytes for each in session.files}
+    return sorted(artifacts, key=lambda each: -sum(sizes[path] for path in each.members))
 
 
 def _name(path: Path) -> str:
@@ -293,8 +338,11 @@ def _source_paths(session: Session, *, everything: bool) -> list[str]:
     layout = session.layout_or_none
     if layout is None:
         return []
-    paths = [each.path for each in session.files] if everything else layout.source_paths
-    return [_name(session.build / path) for path in paths]
+    if not everything:
+        return [_name(session.build / path) for path in layout.source_paths]
+    passing = journals_of(session.config, [each.path for each in session.files])
+    paths = [each.path for each in session.files if each.path not in passing]
+    return [_name(found) for path in paths for found in steps.sources_of(session, path)]
 
 
 def _is_settled(make: Callable[[], Target[Any, Any]]) -> bool:

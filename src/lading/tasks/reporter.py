@@ -94,6 +94,8 @@ class ReleaseReporter:
         values = task.values or {}
         state = "done" if values.get("changed", True) else "unchanged"
         self._display.ended(self._board.end(task.name, state, str(values.get("summary", ""))))
+        for warning in values.get("warnings", ()):
+            self._display.line(f"{task.name} warns: {warning}", "yellow")
 
     def skip_uptodate(self, task: Any) -> None:
         """Note that a task is up to date."""

@@ -46,6 +46,11 @@ class Session:
         return self.work / "archives"
 
     @property
+    def snapshots(self) -> Path:
+        """Folder of snapshots of databases that were left open, while they are needed."""
+        return self.work / "snapshots"
+
+    @property
     def folder(self) -> Path:
         """Folder of this release: listing, check report, manifest."""
         if self.release is None:
@@ -67,6 +72,11 @@ class Session:
         """Whether the build has to be fetched."""
         return local_path(self.source_url, self.base) is None
 
+    @cached_property
+    def awaits_listing(self) -> bool:
+        """Whether, when first asked, the files of the build were yet to be learned by fetching."""
+        return self.is_remote and not self.listing_path.exists()
+
     @property
     def listing_path(self) -> Path:
         """Where the frozen listing of a fetched build stands."""
@@ -76,6 +86,11 @@ class Session:
     def build(self) -> Path:
         """Folder of the build on this machine."""
         return local_path(self.source_url, self.base) or self.folder / "build"
+
+    @property
+    def report_path(self) -> Path:
+        """Where the report of ``check`` is made."""
+        return self.folder / "check.json"
 
     @property
     def manifest_path(self) -> Path:

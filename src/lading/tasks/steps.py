@@ -3,26 +3,50 @@
 A step returns its outcome for the closing table. It never prints and never names itself.
 """
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from lading.errors import PrepareError, RefusedError, SourceError, VerifyError
+from lading.errors import (
+    GateError,
+    LadingError,
+    PrepareError,
+    RefusedError,
+    SourceError,
+    VerifyError,
+)
 from lading.prepare import archives
+from lading.prepare.baseline import compare, read_manifest
+from lading.prepare.databases import at_rest, check_database, live_journal
 from lading.prepare.describe import describe_release, digest_artifacts, locate
 from lading.prepare.digests import DigestCache
-from lading.prepare.gates import render_report, require_gates, run_gates
-from lading.release.layout import Artifact, Layout
+from lading.prepare.gates import (
+    Examination,
+    GateResult,
+    Rows,
+    Sizes,
+    accept,
+    count_tables,
+    examine,
+    load_tables,
+    render_report,
+    require_gates,
+    results_of,
+    sources_in,
+    warnings_of,
+)
+from lading.release.layout import RELEASE_KEY, Artifact, Layout
 from lading.release.manifest import Manifest, documents_of, parse_manifest
-from lading.release.names import Prefix, Release, ReleaseDestination
-from lading.services.git import resolve_commit
+from lading.release.names import Prefix, Release, ReleaseDestination, resolve_release
+from lading.services.git import commit_time, resolve_commit
 from lading.ship.cleanup import clean_staging, plan_staging_cleanup
 from lading.ship.depot import DepotTarget
+from lading.ship.history import promotion_before
 from lading.ship.promote import PrefixTarget
 from lading.ship.receipts import load_receipt, render_receipt
 from lading.ship.shipment import Shipment
 from lading.ship.target import settle
-from lading.storage import Progress, Store, open_store
+from lading.storage import Progress, ReadOnly, Store, open_store
 from lading.storage.bytes import write_atomically
 from lading.storage.source import fetch_build, load_fetched
 from lading.tasks.session import Session
@@ -37,6 +61,8 @@ class Outcome:
     """What was done, in a few words."""
     changed: bool = True
     """Whether anything was done at all."""
+    warnings: tuple[str, ...] = ()
+    """What a person should look at, one line each."""
 
 
 def need_release(session: Session) -> Release:
@@ -76,35 +102,146 @@ def is_fetched(session: Session) -> bool:
 
 
 def check(session: Session, progress: Progress) -> Outcome:
-    """Ask every gate; write the report, also of a refused build."""
-    need_release(session)
-    files = session.files
-    results = run_gates(session.config, session.build, files, progress)
-    write_atomically(session.folder / "check.json", render_report(results))
+    """Ask every gate, digest every file; write the report, also of a refused build."""
+    release, layout = need_release(session), session.layout_or_none
+    deposited = {
+        path
+        for each in (layout.artifacts if layout else ())
+        if each.kind == "file" and release.is_deposited(each.key)
+        for path in each.members
+    }
+    found = examine(
+        session.config,
+        session.build,
+        session.files,
+        cache=session.cache,
+        scratch=session.snapshots,
+        with_md5=deposited,
+        progress=progress,
+    )
+    results = found.results
+    if layout and not any(each.stops for each in results):
+        results = (*results, *_beside_last_release(session, layout, found))
+    results = accept(results, session.variables.accept)
+    tables = {
+        path: {"sources": found.sources[path], "size_bytes": found.sizes[path], "rows": rows}
+        for path, rows in found.rows.items()
+    }
+    write_atomically(session.report_path, render_report(results, tables))
     require_gates(results)
-    layout = session.layout
-    shipped = count(len(layout.artifacts), "public file")
-    return Outcome(f"{count(len(results), 'gate')} passed, {shipped}")
+    shipped = count(len(session.layout.artifacts), "public file")
+    warned = sum(bool(each.warned) for each in results)
+    accepted = sum(bool(each.accepted) for each in results)
+    parts = [f"{count(len(results) - warned - accepted, 'gate')} passed"]
+    if warned:
+        parts.append(f"{warned} warned")
+    if accepted:
+        parts.append(f"{accepted} accepted")
+    return Outcome(", ".join([*parts, shipped]), warnings=warnings_of(results))
+
+
+def _beside_last_release(session: Session, layout: Layout, found: Examination) -> list[GateResult]:
+    """Compare with what readers have: the channel's public release, also in a rehearsal."""
+    try:
+        last = find_last_release(session)
+    except LadingError as error:
+        told = f"last release: expected to compare with it, but could not read it: {error}"
+        return [GateResult("last_release", need_release(session).channel, warned=told)]
+    if last is None:
+        return []
+    sizes = {each.path: each.size_bytes for each in session.files} | found.sizes
+    return results_of(compare(session.config.gates, layout, found.rows, sizes, last))
+
+
+def find_last_release(session: Session) -> Manifest | None:
+    """Return the manifest of the channel's last public release, or None where there is none yet.
+
+    It is never this release: where readers have that already, the one before it is taken, so
+    that a run that goes on judges as the one that was cut.
+
+    Raises:
+        LadingError: the first destination that could tell cannot be read.
+    """
+    release = need_release(session)
+    moving = {
+        each for each in session.config.channels[release.channel].prefixes if "{tag}" not in each
+    }
+    public = resolve_release(session.config, release.channel, release.tag, staging=False)
+    for destination in public.destinations:
+        store = ReadOnly(open_store(destination.url, session.base))
+        for prefix in destination.prefixes:
+            key = f"{prefix.key_prefix}{RELEASE_KEY}"
+            found = read_manifest(store, key, release.channel) if prefix.name in moving else None
+            if found is not None and found.tag == release.tag:
+                before = promotion_before(store, prefix, release.tag)
+                key = destination.manifest_key(before.tag) if before else ""
+                depot = ReadOnly(open_store(destination.depot_url, session.base))
+                found = read_manifest(depot, key, release.channel) if before else None
+            if found is not None:
+                return found
+    return None
+
+
+def known_tables(session: Session, layout: Layout, cache: DigestCache) -> tuple[Rows, Sizes]:
+    """Return rows and sizes at rest of all that ships: from the report of ``check``, else counted.
+
+    A database that was left open is not counted here, since that takes a snapshot; nor is a
+    broken one, which ``check`` refuses.
+    """
+    report = load_tables(session.report_path)
+    rows: Rows = {}
+    sizes = {each.path: each.size_bytes for each in session.files}
+    for path in layout.source_paths:
+        told = report.get(path)
+        if told and told.sources == archives.digests_of(sources_of(session, path), cache):
+            rows[path], sizes[path] = told.rows, told.size_bytes
+        elif live_journal(session.build / path) is None:
+            with suppress(GateError):
+                rows.update(count_tables(session.config, session.build, path))
+    return rows, sizes
+
+
+def sources_of(session: Session, path: str) -> list[Path]:
+    """Return a file of the build, and the journal that belongs to it where one is live."""
+    return sources_in(session.config, session.build, path)
 
 
 def compress_sqlite(session: Session, artifact: Artifact, progress: Progress) -> Outcome:
-    """Pack one database."""
+    """Pack one database, or a snapshot of it where it was left open."""
     source, target = session.build / artifact.members[0], session.archives / artifact.path
-    level = session.config.prepare.sqlite.level
-    made = archives.compress_file(
-        source, target, level=level, cache=session.cache, progress=progress
-    )
-    return _archive_outcome(made, [source], target)
+    members = sources_of(session, artifact.members[0])
+    packing = packing_of(session, artifact)
+    if archives.is_archive_current(members, target, packing, session.cache):
+        return _archive_outcome(session, artifact, made=False)
+    made_of = {path: session.cache.digest(path).sha256 for path in members}
+    with at_rest(source, (session.snapshots / artifact.path).parent) as still:
+        is_snapshot = still != source
+        if is_snapshot:
+            check_database(still, session.config.prepare.sqlite.integrity)
+        archives.compress_file(
+            still,
+            target,
+            packing,
+            cache=session.cache,
+            made_of=made_of,
+            md5=need_release(session).is_deposited(artifact.key),
+            progress=progress,
+        )
+    outcome = _archive_outcome(session, artifact, made=True)
+    return replace(outcome, summary=f"{outcome.summary}, a snapshot") if is_snapshot else outcome
 
 
 def zip_parquet(session: Session, artifact: Artifact, progress: Progress) -> Outcome:
     """Pack one bundle."""
-    members = [session.build / path for path in artifact.members]
-    target = session.archives / artifact.path
     made = archives.store_bundle(
-        members[0].parent, members, target, cache=session.cache, progress=progress
+        [session.build / path for path in artifact.members],
+        session.archives / artifact.path,
+        packing_of(session, artifact),
+        cache=session.cache,
+        md5=need_release(session).is_deposited(artifact.key),
+        progress=progress,
     )
-    return _archive_outcome(made, members, target)
+    return _archive_outcome(session, artifact, made=made)
 
 
 def manifest(session: Session, progress: Progress) -> Outcome:
@@ -131,27 +268,30 @@ def describe(session: Session, layout: Layout, cache: DigestCache, progress: Pro
     release = need_release(session)
     digests = digest_artifacts(release, layout, session.build, session.archives, cache, progress)
     repository = session.base / session.config.project.repository
-    return describe_release(
-        release,
-        layout,
-        digests,
-        source=release.source_url,
-        commit=resolve_commit(repository, release.tag),
-    )
+    rows, sizes = known_tables(session, layout, cache)
+    commit = resolve_commit(repository, release.tag)
+    return describe_release(release, layout, digests, rows, sizes, commit=commit)
 
 
 def is_current(session: Session, artifact: Artifact, cache: DigestCache) -> bool:
     """Say whether an archive stands that was made of these members, byte for byte."""
-    members = [session.build / path for path in artifact.members]
+    members = [each for path in artifact.members for each in sources_of(session, path)]
     target = session.archives / artifact.path
-    return archives.is_archive_current(members, target, archive_settings(session, artifact), cache)
+    return archives.is_archive_current(members, target, packing_of(session, artifact), cache)
 
 
-def archive_settings(session: Session, artifact: Artifact) -> dict[str, Any]:
-    """Return the settings that an archive of this kind is made with."""
-    if artifact.kind == "sqlite":
-        return archives.deflate_settings(session.config.prepare.sqlite.level)
-    return archives.STORE_SETTINGS
+def packing_of(session: Session, artifact: Artifact) -> archives.Packing:
+    """Return how an archive of this kind is made.
+
+    Raises:
+        PrepareError: the commit's time is asked for and the tag is not known.
+    """
+    moment = None
+    if session.config.prepare.entry_time == "commit" and session.release:
+        repository = session.base / session.config.project.repository
+        moment = commit_time(repository, session.release.tag)
+    level = session.config.prepare.sqlite.level if artifact.kind == "sqlite" else ""
+    return archives.Packing(level, archives.entry_time(moment))
 
 
 def upload(session: Session, destination: ReleaseDestination, progress: Progress) -> Outcome:
@@ -297,8 +437,8 @@ def promote_receipt_path(session: Session, prefix: Prefix) -> Path:
     return session.run_folder / "receipts" / "promote" / f"{prefix.task}.json"
 
 
-def _archive_outcome(made: bool, members: list[Path], target: Path) -> Outcome:  # noqa: FBT001
-    before = sum(path.stat().st_size for path in members)
-    after = target.stat().st_size
+def _archive_outcome(session: Session, artifact: Artifact, *, made: bool) -> Outcome:
+    before = sum((session.build / path).stat().st_size for path in artifact.members)
+    after = (session.archives / artifact.path).stat().st_size
     share = f"{format_bytes(before)} to {format_bytes(after)}"
     return Outcome(share if made else f"{share}, unchanged", changed=made)

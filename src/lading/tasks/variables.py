@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from lading.config.problems import nearest
 from lading.errors import UsageError
 
-KNOWN = ("type", "tag", "staging", "config", "deep")
+KNOWN = ("type", "tag", "staging", "accept", "config", "deep")
+_FEWEST_WORDS = 2
 _TRUE = {"1", "true", "yes"}
 _FALSE = {"0", "false", "no"}
 
@@ -28,6 +29,8 @@ class Variables:
     """Path of the configuration, or ""."""
     deep: bool
     """Whether ``verify`` asks every object itself."""
+    accept: str
+    """Why ``check`` may go on in spite of what differs from the last release, or ""."""
 
 
 def parse_variables(given: Mapping[str, str], own: Sequence[str] = ()) -> Variables:
@@ -56,7 +59,18 @@ def parse_variables(given: Mapping[str, str], own: Sequence[str] = ()) -> Variab
         staging=None if staging is None else parse_flag("staging", staging),
         config=given.get("config", ""),
         deep=parse_flag("deep", given.get("deep", "0")),
+        accept=_parse_reason(given.get("accept", "")),
     )
+
+
+def _parse_reason(text: str) -> str:
+    """Read the reason for an exception. It stands in the receipt, so one word is none."""
+    reason = " ".join(text.split())
+    if text and len(reason.split()) < _FEWEST_WORDS:
+        raise UsageError(
+            f"accept: expected a reason in words, as accept='utility X has left', got {text!r}"
+        )
+    return reason
 
 
 def parse_flag(name: str, value: str) -> bool:

@@ -15,6 +15,7 @@ from lading.release.layout import (
     Layout,
     SourceFile,
     check_names,
+    journals_of,
     matches,
     matches_any,
     plan_layout,
@@ -301,6 +302,56 @@ class TestDatabases:
         assert expected == [each.key for each in layout.databases]
 
 
+class TestJournals:
+    """What SQLite keeps beside a database that is open."""
+
+    BESIDE = ("a.sqlite-wal", "a.sqlite-shm", "a.sqlite-journal")
+
+    @pytest.mark.parametrize("folder", ["", "deep/er/"])
+    def test_never_ship(self, folder: str) -> None:
+        """A log, its index and a journal beside a database stay at home, whatever is in them."""
+        beside = [f"{folder}{each}" for each in self.BESIDE]
+        found = plan(make_config(), f"{folder}a.sqlite", *beside, "b.json")
+        assert set(keys_of(found)) == {f"{folder}a.sqlite.zip", "b.json"}
+        assert set(found.left_out) == {f"{folder}a.sqlite", *beside}
+        assert found.source_paths == tuple(sorted([f"{folder}a.sqlite", "b.json"]))
+
+    def test_beside_a_database_that_ships_as_it_is_too(self) -> None:
+        """They stay at home where the original ships as well."""
+        found = plan(make_config(sqlite={"keep_original": True}), "a.sqlite", *self.BESIDE)
+        assert set(keys_of(found)) == {"a.sqlite", "a.sqlite.zip"}
+
+    def test_beside_a_database_that_is_left_out(self) -> None:
+        """They stay at home where the database itself does."""
+        found = plan(make_config(leave_out=["a.sqlite"]), "a.sqlite", *self.BESIDE, "b.json")
+        assert set(keys_of(found)) == {"b.json"}
+
+    @pytest.mark.parametrize("match", ["*.sqlite*", "a*"])
+    def test_are_no_databases(self, match: str) -> None:
+        """A pattern of databases that fits their names too makes no database of them."""
+        found = plan(make_config(sqlite={"match": [match]}), "a.sqlite", *self.BESIDE)
+        assert set(keys_of(found)) == {"a.sqlite.zip"}
+
+    def test_are_no_members(self) -> None:
+        """A bundle that takes every file of the folder takes none of them."""
+        config = make_config(bundles=[{"folder": "d", "files": ["*"], "descriptor": ""}])
+        found = plan(config, "d/a.sqlite", *(f"d/{each}" for each in self.BESIDE), "d/b.csv")
+        (bundle,) = found.bundles
+        assert bundle.members == ("d/a.sqlite", "d/b.csv")
+
+    def test_by_the_name_of_a_database_only(self) -> None:
+        """Files that merely end alike, or stand beside no database, ship like any other."""
+        paths = ["b.json-wal", "c.sqlite-wal", "deep/a.sqlite-wal", "a.sqlite-wal2", "x-journal"]
+        found = plan(make_config(), "a.sqlite", "b.json", *paths)
+        assert set(paths) <= set(keys_of(found))
+
+    def test_journals_of(self) -> None:
+        """Those that are there are named, and no others."""
+        config = make_config()
+        assert journals_of(config, ["a.sqlite", "a.sqlite-shm", "b.sqlite-wal"]) == {"a.sqlite-shm"}
+        assert journals_of(config, []) == set()
+
+
 class TestBundles:
     """Folders that ship as one archive."""
 
@@ -463,7 +514,9 @@ class TestCollisions:
         )
 
 
-NAMES = st.from_regex(r"[a-z]{1,2}\.(csv|json|log|sqlite|parquet)", fullmatch=True)
+NAMES = st.from_regex(
+    r"[a-z]{1,2}\.(csv|json|log|parquet|sqlite(-wal|-shm|-journal)?)", fullmatch=True
+)
 BUNDLED = ["p_dbf", "q_dbf", "r_xbrl"]
 
 
@@ -502,7 +555,7 @@ class TestProperties:
 
     @given(builds())
     def test_left_out_for_a_reason(self, build: tuple[Config, list[str]]) -> None:
-        """What is left out is in an archive, fits a pattern, or is the marker."""
+        """What is left out is in an archive, fits a pattern, is a journal, or is the marker."""
         config, paths = build
         layout = plan(config, *paths)
         archived = {
@@ -513,6 +566,7 @@ class TestProperties:
             for path in layout.left_out
             if path not in archived
             and path != "success"
+            and path not in journals_of(config, paths)
             and not matches_any(config.layout.leave_out, path)
         ]
         assert unexplained == []

@@ -56,7 +56,7 @@ def make_file(key: str, data: bytes, *, md5: bool = False) -> ManifestFile:
         crc32c=digest.crc32c,
         md5=hashlib.md5(data).hexdigest() if md5 else None,
         media_type=media_type_of(key),
-        origin=Origin(kind="file", path=key),
+        origin=Origin(kind="file", path=key, size_bytes=len(data)),
         depot_key=depot_key_of(digest.sha256),
     )
 
@@ -85,7 +85,13 @@ FILES = st.builds(
     crc32c=TEXT,
     md5=st.none() | TEXT,
     media_type=TEXT,
-    origin=st.builds(Origin, kind=st.sampled_from(["file", "sqlite", "bundle"]), path=TEXT),
+    rows=st.none() | st.dictionaries(TEXT, st.integers(0, 2**62), max_size=3),
+    origin=st.builds(
+        Origin,
+        kind=st.sampled_from(["file", "sqlite", "bundle"]),
+        path=TEXT,
+        size_bytes=st.none() | st.integers(0, 2**62),
+    ),
     depot_key=st.just(""),
 ).map(lambda each: each.model_copy(update={"depot_key": depot_key_of(each.sha256)}))
 MANIFESTS = st.builds(
@@ -149,9 +155,25 @@ class TestRender:
             "sha256": digest.sha256,
             "crc32c": digest.crc32c,
             "media_type": "application/json",
-            "origin": {"kind": "file", "path": "a.json"},
+            "origin": {"kind": "file", "path": "a.json", "size_bytes": 2},
             "depot_key": f".lading/objects/{digest.sha256}",
         }
+
+    def test_what_is_not_known_is_left_out(self) -> None:
+        """Rows, sizes before packing and MD5 stand where they are known, and not as nothing."""
+        file = make_file("a.json", b"{}")
+        manifest = make_manifest({}).model_copy(
+            update={
+                "files": (
+                    file.model_copy(update={"origin": Origin(kind="file", path="a.json")}),
+                    file.model_copy(update={"key": "b.json", "rows": {"t": 0}}),
+                )
+            }
+        )
+        first, second = files(json.loads(render_manifest(manifest)))
+        assert first["origin"] == {"kind": "file", "path": "a.json"}
+        assert {"rows", "md5"} & set(first) == set()
+        assert second["rows"] == {"t": 0}
 
 
 class TestOrder:
@@ -301,6 +323,9 @@ class TestParse:
             (["files", 0, "size_bytes"], -1, "files.0.size_bytes"),
             (["files", 0, "size_bytes"], "one", "files.0.size_bytes"),
             (["files", 0, "origin", "kind"], "folder", "files.0.origin.kind"),
+            (["files", 0, "origin", "size_bytes"], -1, "files.0.origin.size_bytes"),
+            (["files", 0, "rows"], {"t": "many"}, "files.0.rows.t"),
+            (["files", 0, "rows"], [], "files.0.rows"),
             (["files", 0, "depot_key"], None, "files.0.depot_key"),
         ],
     )
@@ -319,6 +344,11 @@ class TestParse:
         """Bytes that are no object of JSON are a fault at the start."""
         with pytest.raises(ManifestError, match=r"^release\.json: .* got a fault: "):
             parse_manifest(data)
+
+    def test_manifest_of_an_older_tool(self) -> None:
+        """A manifest without rows and without sizes before packing is read as it is."""
+        found = parse_manifest(changed(["files", 0, "origin", "size_bytes"], None))
+        assert (found.files[0].rows, found.files[0].origin.size_bytes) == (None, None)
 
     @pytest.mark.parametrize("size", [5, 100, -2])
     def test_truncated(self, size: int) -> None:

@@ -1,15 +1,20 @@
 """What a git repository knows of a release, asked of the real git."""
 
 import os
+import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from lading.services.git import resolve_commit
+from lading.errors import PrepareError
+from lading.services.git import commit_time, resolve_commit
+
+MOMENT = 1_738_713_600  # 2025-02-05 00:00:00 UTC
 
 
-def git(folder: Path, *arguments: str) -> str:
+def git(folder: Path, *arguments: str, **variables: str) -> str:
     """Run git in a folder, apart from the person's own settings."""
     environment = {
         "PATH": os.environ["PATH"],
@@ -18,6 +23,7 @@ def git(folder: Path, *arguments: str) -> str:
         "GIT_AUTHOR_EMAIL": "a@example.org",
         "GIT_COMMITTER_NAME": "a",
         "GIT_COMMITTER_EMAIL": "a@example.org",
+        **variables,
     }
     done = subprocess.run(
         ["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=True
@@ -65,3 +71,87 @@ def test_bare_repository_answers(repository: Path) -> None:
     git(repository, "clone", "-q", "--bare", ".", "bare.git")
 
     assert resolve_commit(repository / "bare.git", "v1") == git(repository, "rev-parse", "v1")
+
+
+def commit_at(folder: Path, date: str) -> None:
+    """Commit something at a time of its own, written long before by its author."""
+    dates = {"GIT_COMMITTER_DATE": date, "GIT_AUTHOR_DATE": "2001-01-01T00:00:00Z"}
+    git(folder, "commit", "-q", "--allow-empty", "-m", "two", **dates)
+
+
+class TestCommitTime:
+    """When the commit of a tag was made."""
+
+    @pytest.mark.parametrize("annotated", [True, False])
+    @pytest.mark.parametrize(
+        "date",
+        ["2025-02-05T00:00:00Z", "2025-02-05T05:45:00+0545", "2025-02-04T16:00:00-0800"],
+    )
+    def test_is_told_in_utc(self, repository: Path, date: str, *, annotated: bool) -> None:
+        """The committer's time counts, whatever its zone; not the author's, not the tag's."""
+        commit_at(repository, date)
+        options = ["-a", "-m", "v1"] if annotated else []
+        git(repository, "tag", *options, "v1", GIT_COMMITTER_DATE="2030-01-01T00:00:00Z")
+
+        assert commit_time(repository, "v1") == MOMENT
+
+    def test_is_that_of_the_tag(self, repository: Path) -> None:
+        """What was committed since is of no account, nor is a branch of the tag's name."""
+        commit_at(repository, "2025-02-05T00:00:00Z")
+        git(repository, "tag", "v1")
+        commit_at(repository, "2026-01-01T00:00:00Z")
+        git(repository, "branch", "v1")
+
+        assert commit_time(repository, "v1") == MOMENT
+
+    def test_bare_repository(self, repository: Path) -> None:
+        """A bare repository, as CI has it, answers as well."""
+        commit_at(repository, "2025-02-05T00:00:00Z")
+        git(repository, "tag", "v1")
+        git(repository, "clone", "-q", "--bare", ".", "bare.git")
+
+        assert commit_time(repository / "bare.git", "v1") == MOMENT
+
+    @pytest.mark.parametrize("folder", [".", "missing"])
+    def test_unknown_tag(self, repository: Path, folder: str) -> None:
+        """A tag that is not known here is refused in one line, with what to do."""
+        git(repository, "branch", "v2")
+        place = repository / folder
+        expected = (
+            f"prepare.entry_time: expected the tag v2 in {place}, found none; fetch the tags"
+            " (`git fetch --tags`), or leave entry_time out"
+        )
+
+        with pytest.raises(PrepareError, match=f"^{re.escape(expected)}$"):
+            commit_time(place, "v2")
+
+    def test_tag_that_was_fetched_since(self, repository: Path) -> None:
+        """That a tag was not known is not remembered."""
+        with pytest.raises(PrepareError):
+            commit_time(repository, "v1")
+        commit_at(repository, "2025-02-05T00:00:00Z")
+        git(repository, "tag", "v1")
+
+        assert commit_time(repository, "v1") == MOMENT
+
+    @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="nothing to sign with")
+    def test_signed_commit(self, repository: Path) -> None:
+        """A repository that shows signatures in its log tells the time all the same."""
+        key = repository / "key"
+        make_key = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)]
+        subprocess.run(make_key, check=True, timeout=60)
+        signers = repository / "signers"
+        signers.write_text(f"a@example.org {key.with_suffix('.pub').read_text()}")
+        for name, value in (
+            ("gpg.format", "ssh"),
+            ("user.signingkey", str(key)),
+            ("gpg.ssh.allowedSignersFile", str(signers)),
+            ("commit.gpgsign", "true"),
+            ("log.showSignature", "true"),
+        ):
+            git(repository, "config", name, value)
+        commit_at(repository, "2025-02-05T00:00:00Z")
+        git(repository, "tag", "v1")
+        assert "signature" in git(repository, "log", "-1")
+
+        assert commit_time(repository, "v1") == MOMENT

@@ -19,14 +19,23 @@ def refusal(given: dict[str, str], own: tuple[str, ...] = ()) -> str:
 
 def test_nothing() -> None:
     """Without variables everything is left out, and staging is neither on nor off."""
-    expected = Variables(type="", tag="", staging=None, config="", deep=False)
+    expected = Variables(type="", tag="", staging=None, config="", deep=False, accept="")
     assert expected == parse_variables({})
 
 
 def test_everything() -> None:
     """Each variable is taken under its own name."""
-    given = {"type": "a", "tag": "b", "staging": "1", "config": "c.toml", "deep": "yes"}
-    expected = Variables(type="a", tag="b", staging=True, config="c.toml", deep=True)
+    given = {
+        "type": "a",
+        "tag": "b",
+        "staging": "1",
+        "config": "c.toml",
+        "deep": "yes",
+        "accept": "two words",
+    }
+    expected = Variables(
+        type="a", tag="b", staging=True, config="c.toml", deep=True, accept="two words"
+    )
     assert expected == parse_variables(given)
     assert sorted(KNOWN) == sorted(given)
 
@@ -57,19 +66,21 @@ def test_bad_flag(name: str, value: str) -> None:
         ("typ", "type"),
         ("tags", "tag"),
         ("confg", "config"),
+        ("acept", "accept"),
+        ("accepted", "accept"),
     ],
 )
 def test_misspelt(name: str, meant: str) -> None:
     """A misspelt name is an error with the nearest known name."""
     assert refusal({"tag": "v1", name: "1"}) == (
-        f"{name}=1: expected one of type, tag, staging, config, deep, got {name!r}"
+        f"{name}=1: expected one of type, tag, staging, accept, config, deep, got {name!r}"
         f" (did you mean {meant!r}?)"
     )
 
 
 def test_unknown() -> None:
     """A name that is like no other is an error without a guess."""
-    expected = "zzz=1: expected one of type, tag, staging, config, deep, got 'zzz'"
+    expected = "zzz=1: expected one of type, tag, staging, accept, config, deep, got 'zzz'"
     assert expected == refusal({"zzz": "1"})
 
 
@@ -79,11 +90,37 @@ def test_empty(name: str) -> None:
     assert f"{name}=: expected a value, got nothing" == refusal({name: ""})
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("two plants closed", "two plants closed"),
+        ("utility X", "utility X"),
+        ("  zwei   Werke\tstill\n gelegt ", "zwei Werke still gelegt"),
+        ("1 0", "1 0"),
+        ("数据 删除", "数据 删除"),
+        ("a=b, c=d", "a=b, c=d"),
+    ],
+)
+def test_reason(given: str, expected: str) -> None:
+    """A reason is kept in its own words, on one line."""
+    assert expected == parse_variables({"accept": given}).accept
+
+
+@pytest.mark.parametrize(
+    "given", ["yes", "1", "true", "force", " ", "\t", " ok ", "because-I-say-so"]
+)
+def test_one_word_is_no_reason(given: str) -> None:
+    """One word, or none, is an error that shows what a reason looks like."""
+    assert refusal({"accept": given}) == (
+        f"accept: expected a reason in words, as accept='utility X has left', got {given!r}"
+    )
+
+
 def test_own() -> None:
     """The project's own variables are known, may be empty, and are offered when misspelt."""
     assert parse_variables({"region": "", "tag": "v1"}, ["region"]).tag == "v1"
     assert refusal({"regoin": "x"}, ("region",)).endswith(
-        "expected one of type, tag, staging, config, deep, region, got 'regoin'"
+        "expected one of type, tag, staging, accept, config, deep, region, got 'regoin'"
         " (did you mean 'region'?)"
     )
 
