@@ -529,6 +529,19 @@ class TestLastRelease:
         assert second.returncode == 0, second.stderr
         assert f"expected about the 3400 rows of {NEXT_TAG}, found 2900" in second.stdout
 
+    def test_release_that_readers_have_already(self, copied: Project) -> None:
+        """A release made again is judged beside the one before it, never beside itself."""
+        remake(copied, energy=2800)
+        done = copied.run(*TONIGHT, f"accept={REASON}")
+        again = copied.run("check", *TONIGHT[1:], "staging=1")
+        accepted = copied.run("check", *TONIGHT[1:], "staging=1", f"accept={REASON}")
+
+        assert done.returncode == 0, done.stderr
+        assert again.returncode == 1, again.stdout
+        assert f"expected about the 4000 rows of {TAG}, found 2800" in again.stderr
+        assert accepted.returncode == 0, accepted.stderr
+        assert judged(report_of(copied), "accepted") == [("rows", "energy.sqlite.zip: t")]
+
     @pytest.mark.parametrize(
         "data", [b"", b"{", b"{}", b"\xff" * 40], ids=["empty", "cut", "another", "noise"]
     )

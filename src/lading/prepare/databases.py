@@ -8,6 +8,7 @@ finishes the copy. Source: SQLite, "Write-Ahead Logging" and "Atomic Commit In S
 
 import os
 import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -15,7 +16,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 from lading.errors import GateError
-from lading.release.layout import JOURNALS
 from lading.storage.bytes import copy_in_kernel
 
 _MAGIC = b"SQLite format 3\0"
@@ -37,9 +37,15 @@ def live_journal(path: Path) -> Path | None:
     An empty log, and a journal that was closed by zeroing its header, belong to no work.
     """
     log, journal = path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-journal")
-    if _first_bytes(journal, len(_JOURNAL_MAGIC)) == _JOURNAL_MAGIC:
-        return journal  # a log beside it is from before: only one of them is ever in use
-    return log if _first_bytes(log, 1) else None
+    try:
+        if _first_bytes(journal, len(_JOURNAL_MAGIC)) == _JOURNAL_MAGIC:
+            return journal  # a log beside it is from before: only one of them is ever in use
+    except OSError:
+        return journal  # it may be; whoever reads it says why it cannot
+    try:
+        return log if _first_bytes(log, 1) else None
+    except OSError:
+        return log
 
 
 @contextmanager
@@ -55,13 +61,15 @@ def at_rest(path: Path, scratch: Path) -> Iterator[Path]:
     Raises:
         GateError: no consistent snapshot can be had, and why.
     """
-    snapshot = scratch / path.name
+    if live_journal(path) is None:
+        yield path
+        return
+    folder = scratch / f"{path.name}.snapshot"  # its own: others come and go beside it
     try:
+        snapshot = folder / path.name
         yield snapshot if _take_snapshot(path, snapshot) else path
     finally:
-        for end in ("", *JOURNALS):
-            with suppress(OSError):
-                snapshot.with_name(snapshot.name + end).unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):
             scratch.rmdir()  # where nothing else stands in it
 
@@ -156,17 +164,20 @@ def _take_snapshot(path: Path, snapshot: Path) -> bool:
         if journal is None:
             return False
         copy = snapshot.with_name(snapshot.name + journal.name.removeprefix(path.name))
-        before = _fingerprint(path, journal)
+        before: tuple[object, ...] = ()
         try:
+            before = _fingerprint(path, journal)
             _refuse_super_journal(path, journal)
-            snapshot.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(snapshot.parent, ignore_errors=True)  # of a try, or of a killed run
+            _make_folder(snapshot.parent)
             _copy(path, snapshot)
             _copy(journal, copy)
         except OSError as error:
-            if not before or _fingerprint(path, journal) != before:
-                continue  # cut or closed below us
+            with suppress(OSError):
+                if _fingerprint(path, journal) != before or not before:
+                    continue  # cut or closed below us
             raise GateError(
-                f"{path.name}: expected to copy it to {snapshot.parent} for a snapshot,"
+                f"{path.name}: expected to copy it to {snapshot.parent.parent} for a snapshot,"
                 f" got {error.strerror!r}"
             ) from error
         if before and live_journal(path) == journal and _fingerprint(path, journal) == before:
@@ -177,6 +188,15 @@ def _take_snapshot(path: Path, snapshot: Path) -> bool:
         f" of {_TRIES} copies",
         hint=_CLOSE_IT,
     )
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder, also where another snapshot that ends takes the empty one above away."""
+    for _ in range(_TRIES):
+        with suppress(FileNotFoundError, FileExistsError):
+            folder.mkdir(parents=True, exist_ok=True)
+            return
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _refuse_super_journal(path: Path, journal: Path) -> None:

@@ -160,26 +160,40 @@ def find_last_release(session: Session) -> Manifest | None:
     that a run that goes on judges as the one that was cut.
 
     Raises:
-        LadingError: the first destination that could tell cannot be read.
+        LadingError: no place could tell, and one could not be read.
     """
     release = need_release(session)
     moving = {
         each for each in session.config.channels[release.channel].prefixes if "{tag}" not in each
     }
     public = resolve_release(session.config, release.channel, release.tag, staging=False)
+    faults: list[LadingError] = []
     for destination in public.destinations:
-        store = ReadOnly(open_store(destination.url, session.base))
         for prefix in destination.prefixes:
-            key = f"{prefix.key_prefix}{RELEASE_KEY}"
-            found = read_manifest(store, key, release.channel) if prefix.name in moving else None
-            if found is not None and found.tag == release.tag:
-                before = promotion_before(store, prefix, release.tag)
-                key = destination.manifest_key(before.tag) if before else ""
-                depot = ReadOnly(open_store(destination.depot_url, session.base))
-                found = read_manifest(depot, key, release.channel) if before else None
+            if prefix.name not in moving:
+                continue
+            try:
+                found = _last_of(session, release, destination, prefix)
+            except LadingError as error:
+                faults.append(error)  # another place may tell
+                continue
             if found is not None:
                 return found
+    if faults:
+        raise faults[0]
     return None
+
+
+def _last_of(
+    session: Session, release: Release, destination: ReleaseDestination, prefix: Prefix
+) -> Manifest | None:
+    store = ReadOnly(open_store(destination.url, session.base))
+    found = read_manifest(store, f"{prefix.key_prefix}{RELEASE_KEY}", release.channel)
+    if found is None or found.tag != release.tag:
+        return found
+    before = promotion_before(store, prefix, release.tag)
+    key = destination.manifest_key(before.tag) if before else ""
+    return read_manifest(store, key, release.channel) if before else None
 
 
 def known_tables(session: Session, layout: Layout, cache: DigestCache) -> tuple[Rows, Sizes]:

@@ -3,9 +3,10 @@
 import io
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from lading.prepare.gates import (
     accept,
     count_tables,
     examine,
+    load_tables,
     render_report,
     require_gates,
     results_of,
@@ -318,6 +320,26 @@ class TestOpenDatabases:
         )
         assert found.rows == {"deep/grid.sqlite": {"readings": 4}}
 
+    def test_size_and_sources_are_those_of_the_snapshot(self, build: Path) -> None:
+        """Its size is that of the snapshot; what it was read from are database and log."""
+        fill(build, {"deep/grid.sqlite": database(), "b.parquet": SOUND_PARQUET, "c.json": b"{}"})
+        grow = (
+            "with recursive n (i) as (select 1 union all select i + 1 from n where i < 9000)"
+            " insert into readings select i from n"
+        )
+        path = build / "deep/grid.sqlite"
+        with left_open(path, grow):
+            assert path.stat().st_size < 10_000
+            found = look(build, make_config())
+            log = path.with_name("grid.sqlite-wal")
+            digests = {each.name: sha256(each.read_bytes()).hexdigest() for each in (path, log)}
+        assert found.rows["deep/grid.sqlite"] == {"readings": 9000}
+        assert found.sizes["deep/grid.sqlite"] > 50_000
+        assert found.sources["deep/grid.sqlite"] == digests
+        assert found.sizes["b.parquet"] == len(SOUND_PARQUET)
+        assert set(found.sources["b.parquet"]) == {"b.parquet"}
+        assert set(found.sizes) == set(found.sources) == set(found.rows)
+
     def test_refused_where_the_configuration_says_so(self, build: Path) -> None:
         """With ``live = "refuse"`` it is refused, with the way out."""
         fill(build, {"deep/grid.sqlite": database(rows=2)})
@@ -580,6 +602,51 @@ class TestReport:
         }
         assert "stillgelegt: ü".encode() in report
         assert report.endswith(b"}\n")
+
+
+class TestLoadTables:
+    """What an earlier report of ``check`` still tells."""
+
+    TOLD: dict[str, Any] = {  # noqa: RUF012  never changed
+        "sources": {"a.sqlite": "0" * 64},
+        "size_bytes": 4096,
+        "rows": {"t": 3, "empty": 0},
+    }
+
+    def test_what_was_rendered(self, tmp_path: Path) -> None:
+        """What is rendered is loaded again."""
+        report = tmp_path / "check.json"
+        report.write_bytes(render_report([GateResult("rows", "a")], {"deep/a.sqlite": self.TOLD}))
+        (found,) = load_tables(report).items()
+        assert found[0] == "deep/a.sqlite"
+        assert found[1].model_dump() == self.TOLD
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda table: table.pop("rows"),
+            lambda table: table.pop("sources"),
+            lambda table: table.update(rows={"t": "three"}),
+            lambda table: table.update(rows=[3]),
+            lambda table: table.update(sources="a.sqlite"),
+            lambda table: table.update(size_bytes=None),
+        ],
+    )
+    def test_damaged_entry(self, tmp_path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+        """An entry that is not whole makes the report none."""
+        table = {**self.TOLD}
+        change(table)
+        (tmp_path / "check.json").write_bytes(render_report([], {"deep/a.sqlite": table}))
+        assert load_tables(tmp_path / "check.json") == {}
+
+    @pytest.mark.parametrize(
+        "data", [b"", b"{", b"[]", b"null", b"{}", b'{"tables": []}', b'{"tables": null}', b"\xff"]
+    )
+    def test_no_report(self, tmp_path: Path, data: bytes) -> None:
+        """A file that is no report tells nothing, as one that is not there."""
+        (tmp_path / "check.json").write_bytes(data)
+        assert load_tables(tmp_path / "check.json") == {}
+        assert load_tables(tmp_path / "missing.json") == {}
 
 
 class TestCountTables:
