@@ -2,6 +2,7 @@
 
 from lading.tasks import (
     DOIT_CONFIG,
+    task_access,
     task_fetch,
     task_check,
     task_compress_sqlite,
@@ -9,8 +10,12 @@ from lading.tasks import (
     task_manifest,
     task_upload,
     task_promote,
+    task_hold,
     task_distribute,
     task_plan,
     task_verify,
+    task_rollback,
+    task_prune,
+    task_unlock,
     task_staging_cleanup,
 )

@@ -15,10 +15,12 @@
     │   ├── MissingObjectError           no object under that key
     │   ├── ConditionError               a conditional write lost its race
     │   ├── ChecksumError                the bytes are not those that were announced
+    │   ├── UnavailableError             the service did not answer, however often it was asked
     │   └── GuardError                   a write outside the root that this run may touch
     ├── LockedError                      another release holds the prefix
     ├── ImmutableError                   an immutable prefix already holds other bytes
     ├── VerifyError                      the world is not what the receipts say
+    ├── RollbackError                    there is nothing to go back to, or not all of it
     ├── CommandError                     a command-line tool failed
     └── Interrupted             exit 130, 143   a signal ended the run
 
@@ -102,13 +104,32 @@ class MissingObjectError(StoreError):
 
 
 class ConditionError(StoreError):
-    """A conditional write found another state than it was conditioned on."""
+    """A conditional write found another state than it was conditioned on.
+
+    Attributes:
+        repeated: whether an earlier try of the same write may have been done, its answer lost.
+    """
+
+    repeated = False
 
 
 class ChecksumError(StoreError):
     """The bytes that arrived are not the bytes that were announced."""
 
     hint = "run the same command again; the file is read anew"
+
+
+class UnavailableError(StoreError):
+    """A service, or the way to it, failed in a manner that may pass.
+
+    Attributes:
+        retry_after: seconds that the service asks to wait, or 0.
+        tries: how often it was asked.
+    """
+
+    hint = "run the same command; what has arrived is not sent again"
+    retry_after = 0.0
+    tries = 1
 
 
 class GuardError(StoreError):
@@ -131,6 +152,10 @@ class VerifyError(LadingError):
     """What stands at a destination is not what was released."""
 
     hint = "run the same `doit distribute` command to repair it"
+
+
+class RollbackError(LadingError):
+    """There is no earlier release to go back to, or a destination lacks a part of it."""
 
 
 class CommandError(LadingError):

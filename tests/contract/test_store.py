@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from lading.storage import (
 )
 from lading.storage.bytes import CHUNK_BYTES
 from lading.storage.memory import memory_store
+from tests.contract import clouds
 
 RACERS = 8
 
@@ -54,6 +57,10 @@ KINDS = [
         lambda folder: StagingGuard(memory_store(f"memory://{folder}"), STAGING_ROOT),
         STAGING_ROOT,
     ),
+    Kind("s3", clouds.open_s3),
+    Kind("gcs", clouds.open_gcs),
+    Kind("s3 in staging", partial(clouds.open_s3, root=STAGING_ROOT), STAGING_ROOT),
+    Kind("gcs in staging", partial(clouds.open_gcs, root=STAGING_ROOT), STAGING_ROOT),
 ]
 
 BAD_KEYS = {
@@ -624,6 +631,163 @@ class TestKeys:
         except StoreError:
             found = []
         assert found == []
+
+
+class TestDeleteVersion:
+    """Deleting an object only as it was seen."""
+
+    def test_version_that_stands(self, place: Place) -> None:
+        """An object that still has the version is deleted, and no other."""
+        version = place.put("a/b", b"one")
+        place.put("a/c", b"one")
+        place.store.delete_version(f"{place.root}a/b", version)
+        assert place.listed() == ["a/c"]
+
+    def test_version_that_was_replaced(self, place: Place) -> None:
+        """An object that was written since stays, and the error says so."""
+        version = place.put("a", b"one")
+        place.put("a", b"two")
+        with pytest.raises(ConditionError):
+            place.store.delete_version(f"{place.root}a", version)
+        assert place.get("a") == b"two"
+
+    def test_object_that_is_gone(self, place: Place) -> None:
+        """There is nothing to delete where no object stands."""
+        version = place.put("a", b"one")
+        place.store.delete([f"{place.root}a"])
+        with pytest.raises(ConditionError):
+            place.store.delete_version(f"{place.root}a", version)
+
+    def test_one_of_many_deletes(self, place: Place) -> None:
+        """Of several that delete one version at once, one does."""
+        version = place.put("a", b"one")
+
+        def run(_: int) -> bool:
+            try:
+                place.store.delete_version(f"{place.root}a", version)
+            except ConditionError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(RACERS) as pool:
+            assert sum(pool.map(run, range(RACERS))) == 1
+        assert place.listed() == []
+
+
+class TestTime:
+    """When an object was written."""
+
+    def test_listing_tells_when(self, place: Place) -> None:
+        """The time is aware, and between before and after the write, give or take clocks."""
+        before = datetime.now(UTC) - timedelta(seconds=5)
+        place.put("a", b"one")
+        after = datetime.now(UTC) + timedelta(seconds=5)
+        (entry,) = place.store.list(place.root)
+        assert entry.modified_at is not None
+        assert before <= entry.modified_at <= after
+
+    def test_copy_is_as_old_as_the_copy(self, place: Place) -> None:
+        """A copy was written when it was made, not when its source was."""
+        place.put("a", b"one")
+        first = place.store.stat(f"{place.root}a")
+        entry = place.store.copy(f"{place.root}a", f"{place.root}b", digest=digest_bytes(b"one"))
+        assert first is not None
+        assert first.modified_at is not None
+        assert entry.modified_at is not None
+        assert entry.modified_at >= first.modified_at
+
+
+class TestHold:
+    """Holds: what nobody can delete or overwrite until a person lifts it."""
+
+    @pytest.fixture
+    def held(self, place: Place) -> Place:
+        """A place with a held object, and one beside it that is not."""
+        if reason := place.store.cannot_hold():
+            pytest.skip(reason)
+        place.put("a/b", b"one")
+        place.put("a/c", b"one")
+        place.store.hold([f"{place.root}a/b"])
+        return place
+
+    def test_held_is_told_by_prefix(self, held: Place) -> None:
+        """Below a prefix the held keys are told, and no others."""
+        assert held.store.held(f"{held.root}a/") == {f"{held.root}a/b"}
+        assert held.store.held(f"{held.root}b/") == frozenset()
+
+    def test_held_object_stays(self, held: Place) -> None:
+        """A held object is neither deleted nor overwritten; it can be read and copied."""
+        at = f"{held.root}a/b"
+        found = held.store.stat(at)
+        assert found is not None
+        for act in (
+            lambda: held.store.delete([at]),
+            lambda: held.store.delete_version(at, found.version),
+            lambda: held.store.put(at, Body.of_bytes(b"two")),
+            lambda: held.store.copy(f"{held.root}a/c", at, digest=digest_bytes(b"one")),
+        ):
+            with pytest.raises(StoreError):
+                act()
+        assert held.get("a/b") == b"one"
+        held.store.copy(at, f"{held.root}d", digest=digest_bytes(b"one"))
+        assert held.get("d") == b"one"
+
+    def test_object_beside_it_goes(self, held: Place) -> None:
+        """A hold is on one object and no other."""
+        held.store.delete([f"{held.root}a/c"])
+        assert held.listed() == ["a/b"]
+
+    def test_hold_keeps_the_version(self, held: Place) -> None:
+        """A hold changes no byte, so that the version stays, and may be repeated."""
+        before = held.store.stat(f"{held.root}a/c")
+        for _ in range(2):
+            held.store.hold([f"{held.root}a/c"])
+        after = held.store.stat(f"{held.root}a/c")
+        assert before is not None
+        assert after is not None
+        assert before.version == after.version
+
+    def test_hold_of_nothing(self, held: Place) -> None:
+        """An object that is not there cannot be held."""
+        with pytest.raises(MissingObjectError):
+            held.store.hold([f"{held.root}none"])
+
+
+class TestNoHold:
+    """Places that cannot hold."""
+
+    def test_refused_with_the_reason(self, place: Place) -> None:
+        """Where nothing can be held nothing is, and asking for it is refused with the reason."""
+        reason = place.store.cannot_hold()
+        if not reason:
+            pytest.skip("it can")
+        place.put("a", b"one")
+        assert place.store.held(place.root) == frozenset()
+        with pytest.raises(StoreError, match=reason):
+            place.store.hold([f"{place.root}a"])
+
+
+class TestAccess:
+    """Asking, before anything long, for all that a release needs."""
+
+    def test_place_that_may_be_written(self, place: Place) -> None:
+        """It is said without a word, and nothing lasts of the question."""
+        place.put("a", b"one")
+        before = place.store.list()
+        for _ in range(2):
+            place.store.require_access(place.root)
+        assert before == place.store.list()
+
+    def test_place_that_does_not_exist(self, place: Place) -> None:
+        """A place that the first write would make may be written."""
+        place.another.require_access(place.root)
+        assert place.another.list() == []
+
+    def test_nothing_is_unfinished(self, place: Place) -> None:
+        """Where every upload has ended none is listed, and ending none is no error."""
+        place.put("a", b"one")
+        assert [*place.store.unfinished(place.root)] == []
+        place.store.abandon([])
 
 
 class TestReaders:

@@ -153,6 +153,11 @@ def snapshot(folder: Path, *, leave_out: tuple[str, ...] = ()) -> dict[str, str]
     }
 
 
+def times_of(folder: Path) -> dict[Path, int]:
+    """Return when each file below a folder was written last, in nanoseconds."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
 def public_snapshot(project: Project) -> dict[str, str]:
     """Return sha256 by path of all that the destinations hold, but for times in the history."""
     return snapshot(project.clouds, leave_out=("/.lading/history/",))

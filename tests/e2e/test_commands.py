@@ -20,6 +20,7 @@ from tests.e2e.project import (
     make_project,
     public_snapshot,
     snapshot,
+    times_of,
 )
 
 
@@ -47,6 +48,7 @@ def test_list_needs_no_variables(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert names == [
+        "access",
         "fetch",
         "check",
         "compress_sqlite",
@@ -54,9 +56,13 @@ def test_list_needs_no_variables(tmp_path: Path) -> None:
         "manifest",
         "upload",
         "promote",
+        "hold",
         "distribute",
         "plan",
         "verify",
+        "rollback",
+        "prune",
+        "unlock",
         "staging_cleanup",
     ]
     assert not project.work.exists()
@@ -109,10 +115,10 @@ def test_doit_commands(copied: Project, arguments: tuple[str, ...], code: int, s
 
 def test_second_run_does_nothing_and_says_so(copied: Project) -> None:
     """The same release again changes no file at any destination."""
-    before = {path: path.stat().st_mtime_ns for path in copied.clouds.rglob("*")}
+    before = times_of(copied.clouds)
     planned = copied.run("plan", *RELEASE[1:])
     done = copied.run(*RELEASE)
-    after = {path: path.stat().st_mtime_ns for path in copied.clouds.rglob("*")}
+    after = times_of(copied.clouds)
 
     assert planned.stdout.splitlines()[-1] == "nothing to do"
     assert done.returncode == 0
@@ -123,10 +129,10 @@ def test_second_run_does_nothing_and_says_so(copied: Project) -> None:
 
 def test_lost_work_folder_uploads_nothing(copied: Project) -> None:
     """A machine that has no local state makes the archives again and sends no byte."""
-    before = {path: path.stat().st_mtime_ns for path in copied.clouds.rglob("*")}
+    before = times_of(copied.clouds)
     shutil.rmtree(copied.work)
     done = copied.run(*RELEASE)
-    after = {path: path.stat().st_mtime_ns for path in copied.clouds.rglob("*")}
+    after = times_of(copied.clouds)
 
     assert done.returncode == 0
     assert "upload:gcs-nightly                 unchanged" in done.stdout
@@ -160,11 +166,13 @@ def test_changed_destination_is_repaired(copied: Project) -> None:
     assert "gcs nightly: notes.json: expected sha256" in verified.stderr
     assert "run the same `doit distribute` command to repair it" in verified.stderr
     assert "to resume" not in verified.stderr
-    assert "foreign.txt: expected no object" in verified.stderr
+    assert "foreign.txt: expected no object, found 19 bytes that no release" in verified.stderr
     assert [line.split()[1:3] for line in planned.stdout.splitlines() if "gcs-nightly" in line][
-        1:4
-    ] == [["copy", "1"], ["replace", "1"], ["delete", "1"]]
+        1:
+    ] == [["copy", "1"], ["replace", "1"], ["keep", "11"], ["leave", "1"]]
     assert repaired.returncode == 0
+    assert "nightly/foreign.txt: no release put it there, so it stays" in repaired.stdout
+    (nightly / "foreign.txt").unlink()
     assert public_snapshot(copied) == before
     assert copied.run("verify", f"tag={TAG}", "deep=1").returncode == 0
 

@@ -28,6 +28,7 @@ from tests.e2e.project import (
     make_project,
     public_snapshot,
     snapshot,
+    times_of,
 )
 
 NEXT_TAG = "nightly-2025-02-06"
@@ -191,7 +192,7 @@ class TestFewerRows:
         refused = copied.run(*TONIGHT)
         done = copied.run(*TONIGHT, f"accept={REASON}")
         report = report_of(copied)
-        before = {path: path.stat().st_mtime_ns for path in copied.clouds.rglob("*")}
+        before = times_of(copied.clouds)
         again = copied.run(*TONIGHT, f"accept={REASON}")
 
         assert refused.returncode == 1
@@ -204,7 +205,7 @@ class TestFewerRows:
         assert again.returncode == 0, again.stderr
         assert "check                           up to date" in again.stdout
         assert "nothing to do: everything is as released" in again.stdout
-        assert {path: path.stat().st_mtime_ns for path in copied.clouds.rglob("*")} == before
+        assert times_of(copied.clouds) == before
         assert report_of(copied) == report
 
     def test_reason_is_that_of_the_command_line(self, copied: Project) -> None:

@@ -106,12 +106,12 @@ class Timeline:
     moments: list[float]
     end: float
 
-    def choose(self, chance: random.Random) -> tuple[int, float]:
+    def choose(self, chance: random.Random, earliest: float = 0.0) -> tuple[int, float]:
         """Choose a moment: after how many lines, and how many seconds after the last of them.
 
         Lines and not the clock alone: another run may be slower or faster than this one was.
         """
-        moment = chance.uniform(0, self.end)
+        moment = chance.uniform(earliest, self.end)
         lines = sum(each <= moment for each in self.moments)
         return lines, moment - (self.moments[lines - 1] if lines else 0)
 

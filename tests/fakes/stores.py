@@ -2,11 +2,22 @@
 # ruff: noqa: D102  the contract documents each method once
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from lading.errors import StoreError
 from lading.release.objects import Digest
-from lading.storage import ALWAYS, NO_PROGRESS, Body, Condition, Entry, Progress, Store
+from lading.storage import (
+    ALWAYS,
+    NO_ATTRIBUTES,
+    NO_PROGRESS,
+    Attributes,
+    Body,
+    Condition,
+    Entry,
+    Progress,
+    Store,
+    Unfinished,
+)
 
 Hook = Callable[[str, str], None]
 
@@ -39,6 +50,17 @@ class FakeWatchedStore:
     def url(self) -> str:
         return self._store.url
 
+    @property
+    def workers(self) -> int:
+        return self._store.workers
+
+    def require_access(self, root: str) -> None:
+        self._store.require_access(root)
+
+    def list(self, prefix: str = "") -> list[Entry]:
+        self._note_read("list", prefix)
+        return self._store.list(prefix)
+
     def stat(self, key: str) -> Entry | None:
         return self._store.stat(key)
 
@@ -63,9 +85,19 @@ class FakeWatchedStore:
         self._after("put", key)
         return entry
 
-    def copy(self, source_key: str, key: str, *, digest: Digest, source_url: str = "") -> Entry:
+    def copy(
+        self,
+        source_key: str,
+        key: str,
+        *,
+        digest: Digest,
+        attributes: Attributes = NO_ATTRIBUTES,
+        source_url: str = "",
+    ) -> Entry:
         self._enter("copy", key)
-        entry = self._store.copy(source_key, key, digest=digest, source_url=source_url)
+        entry = self._store.copy(
+            source_key, key, digest=digest, attributes=attributes, source_url=source_url
+        )
         self._after("copy", key)
         return entry
 
@@ -75,12 +107,32 @@ class FakeWatchedStore:
             self._store.delete([key])
             self._after("delete", key)
 
+    def delete_version(self, key: str, version: str) -> None:
+        self._enter("delete", key)
+        self._store.delete_version(key, version)
+        self._after("delete", key)
+
+    def cannot_hold(self) -> str:
+        return self._store.cannot_hold()
+
+    def held(self, prefix: str) -> frozenset[str]:
+        self._note_read("held", prefix)
+        return self._store.held(prefix)
+
+    def hold(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._enter("hold", key)
+            self._store.hold([key])
+            self._after("hold", key)
+
+    def unfinished(self, prefix: str) -> Sequence[Unfinished]:
+        return self._store.unfinished(prefix)
+
+    def abandon(self, uploads: Iterable[Unfinished]) -> None:
+        self._store.abandon(uploads)
+
     def sweep(self) -> None:
         self._store.sweep()
-
-    def list(self, prefix: str = "") -> list[Entry]:
-        self._note_read("list", prefix)
-        return self._store.list(prefix)
 
     def _enter(self, verb: str, key: str, size: int = 0) -> None:
         with self._lock:

@@ -78,6 +78,12 @@ def _url(value: str) -> str:
     return value
 
 
+def _endpoint(value: str) -> str:
+    if value and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", value):
+        raise _expected("a URL such as 'https://s3.example.org', without user or password")
+    return value.rstrip("/")
+
+
 def _relative_path(value: str) -> str:
     if value.startswith("/") or {"..", "."} & set(value.split("/")) or "\\" in value:
         raise _expected("a path inside the build, such as 'success', or ''")
@@ -104,6 +110,8 @@ Regex = Annotated[str, AfterValidator(_regex)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 KeyTemplate = Annotated[str, AfterValidator(_key_template)]
 Url = Annotated[str, AfterValidator(_url)]
+SourceOption = bool | int | str
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
 RelativePath = Annotated[str, AfterValidator(_relative_path)]
 Folder = Annotated[str, AfterValidator(_folder)]
 Branch = Annotated[str, AfterValidator(_branch)]
@@ -132,6 +140,11 @@ class Source(_Model):
     url: Url = Field(
         description="Path or URL of the build's folder; may use {tag} and {channel}."
         " A path is read in place, a URL is downloaded by `doit fetch`."
+    )
+    options: dict[str, SourceOption] = Field(
+        default={},
+        description="Options of the filesystem behind a URL, as fsspec takes them: `anon = true`,"
+        " `requester_pays = true`, `endpoint_url`, `profile`. Secrets belong into the environment.",
     )
     success_marker: RelativePath = Field(
         default="success",
@@ -265,6 +278,31 @@ class Destination(_Model):
     depot: Url | None = Field(
         default=None, description="Root of the depot where that is another place than `url`."
     )
+    endpoint: Endpoint = Field(
+        default="", description="URL of the service where it is not the cloud's own."
+    )
+    region: str = Field(default="", description="S3: region of the bucket; else AWS_REGION's.")
+    profile: str = Field(default="", description="S3: profile of the AWS configuration to use.")
+    anonymous: bool = Field(default=False, description="Use no credentials at all.")
+    requester_pays: bool = Field(
+        default=False, description="S3: the bucket charges its callers, and we agree to pay."
+    )
+    user_project: str = Field(
+        default="", description="GCS: project that pays where the bucket charges its callers."
+    )
+    storage_class: str = Field(
+        default="", description="Storage class of what is written, e.g. NEARLINE or STANDARD_IA."
+    )
+    kms_key: str = Field(
+        default="", description="Key of the cloud's key service that encrypts what is written."
+    )
+    cache_versioned: str = Field(
+        default="public, max-age=31536000, immutable",
+        description="Cache-Control of objects below prefixes that hold {tag}, and in the depot.",
+    )
+    cache_moving: str = Field(
+        default="no-cache", description="Cache-Control of objects below all other prefixes."
+    )
 
 
 class Zenodo(_Model):
@@ -303,6 +341,11 @@ class Channel(_Model):
     destinations: tuple[str, ...] = Field(
         default=(), description="Names of the destinations it ships to; empty: all of them."
     )
+    owned: bool = Field(
+        default=False,
+        description="Whether all that stands below its prefixes is Lading's: then objects that it"
+        " did not put there are deleted; else they stay and are told.",
+    )
     branch: Branch = Field(
         default="", description="Git branch that is moved to the tag; empty: none."
     )
@@ -324,6 +367,11 @@ class Config(_Model):
     channels: dict[Slug, Channel] = Field(min_length=1, description="Series of releases.")
     keep: int = Field(
         default=2, ge=1, description="Releases of a prefix that stay in the depot for rollback."
+    )
+    prune_after_hours: int = Field(
+        default=24,
+        ge=0,
+        description="Hours for which `doit prune` leaves alone what no release needs any more.",
     )
     work: Folder = Field(
         default="build", description="Folder for archives, receipts and state, from this file's."

@@ -1,6 +1,7 @@
 """Rules that hold between the parts of a configuration, checked once each part is sound."""
 
 import posixpath
+import re
 from collections.abc import Iterator
 
 from lading.config.models import Channel, Config
@@ -20,6 +21,7 @@ def find_conflicts(config: Config, base: str = "/base") -> list[str]:
         for problem in _channel_conflicts(f"channels.{name}", channel, config)
     ]
     return [
+        *_secrets(config),
         *_source_conflicts(config, base),
         *_destination_conflicts(config, base),
         *_depot_conflicts(config, base),
@@ -31,6 +33,18 @@ def find_conflicts(config: Config, base: str = "/base") -> list[str]:
 def is_nested(one: str, other: str) -> bool:
     """Say whether one prefix holds another, or is the same."""
     return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
+
+
+def _secrets(config: Config) -> Iterator[str]:
+    """A configuration is read by many; what opens a door must not stand in it."""
+    for name, value in config.source.options.items():
+        is_secret = bool(re.search(r"secret|password|passwd|token|_key$|^key$|credential", name))
+        is_secret = is_secret or "@" in str(value)
+        if is_secret and value not in {"anon", "google_default", "cloud", True, False}:
+            yield (
+                f"source.options.{name}: expected no secret in the configuration,"
+                " got one; put it into the environment"
+            )
 
 
 def _neighbour_conflicts(config: Config) -> Iterator[str]:
@@ -109,12 +123,12 @@ def _channel_conflicts(place: str, channel: Channel, config: Config) -> Iterator
                     f" ({', '.join(channel.prefixes)}), got {prefix!r}"
                     + nearest(prefix, channel.prefixes)
                 )
-    for index, prefix in enumerate(channel.immutable):
-        if "{tag}" not in prefix:
-            yield (
-                f"{place}.immutable[{index}]: expected a prefix with {{tag}}, since a second"
-                f" release could never use another, got {prefix!r}"
-            )
+        for index, prefix in enumerate(getattr(channel, field)):
+            if prefix in channel.prefixes and "{tag}" not in prefix:
+                yield (
+                    f"{place}.{field}[{index}]: expected a prefix with {{tag}}, since a second"
+                    f" release could never use another, got {prefix!r}"
+                )
     for index, name in enumerate(channel.destinations):
         if name not in config.destinations:
             yield (

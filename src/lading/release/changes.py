@@ -5,7 +5,7 @@ The same values are what ``doit plan`` prints, what a promotion applies and what
 """
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lading.errors import ImmutableError
 from lading.release.objects import Digest
@@ -44,9 +44,11 @@ class PrefixChanges:
     replace: Mapping[str, Digest]
     """Keys that hold other bytes, in the order of the release: the documents come last."""
     delete: Mapping[str, int]
-    """Keys that no longer belong, with their sizes in bytes, sorted."""
+    """Keys of earlier releases that no longer belong, with their sizes in bytes, sorted."""
     kept: Mapping[str, Digest]
     """Keys that hold the right bytes already."""
+    foreign: Mapping[str, int] = field(default_factory=dict)
+    """Keys that no release put there, with their sizes in bytes, sorted: they are left alone."""
 
     @property
     def is_empty(self) -> bool:
@@ -80,13 +82,19 @@ def plan_depot(
     )
 
 
-def plan_prefix(objects: Mapping[str, Digest], standing: Mapping[str, Digest]) -> PrefixChanges:
+def plan_prefix(
+    objects: Mapping[str, Digest],
+    standing: Mapping[str, Digest],
+    ours: Container[str] | None = None,
+) -> PrefixChanges:
     """Compare what a release wants under a prefix with what stands there.
 
     Args:
         objects: digest by key, in the order of the release.
         standing: what stands there, by key.
+        ours: keys that may be deleted; None: all of them.
     """
+    extra = {key: standing[key].size_bytes for key in sorted(standing) if key not in objects}
     kept = {
         key: digest
         for key, digest in objects.items()
@@ -95,8 +103,9 @@ def plan_prefix(objects: Mapping[str, Digest], standing: Mapping[str, Digest]) -
     return PrefixChanges(
         copy={key: digest for key, digest in objects.items() if key not in standing},
         replace={k: d for k, d in objects.items() if k in standing and k not in kept},
-        delete={key: standing[key].size_bytes for key in sorted(standing) if key not in objects},
+        delete={key: size for key, size in extra.items() if ours is None or key in ours},
         kept=kept,
+        foreign={k: n for k, n in extra.items() if ours is not None and k not in ours},
     )
 
 

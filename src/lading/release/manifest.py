@@ -123,6 +123,8 @@ class Manifest(_Model):
 
 def media_type_of(key: str) -> str:
     """Name the media type of a key by its extension; ``application/octet-stream`` if unknown."""
+    if key == SUMS_KEY:
+        return "text/plain"
     extension = PurePosixPath(key).suffix.removeprefix(".").lower()
     return _MEDIA_TYPES.get(extension, "application/octet-stream")
 

@@ -5,7 +5,7 @@ gets roots, prefixes and calls in which the answer already stands.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -34,6 +34,17 @@ class Prefix:
     """Root of this run inside the destination: ``""`` or ``"staging/"``."""
     immutable: bool
     """Whether its objects may never be replaced."""
+    cache_control: str = "no-cache"
+    """How long caches may keep its objects."""
+    owned: bool = False
+    """Whether all that stands below it is Lading's, so that what it did not put there goes."""
+    held: bool = False
+    """Whether the channel asks for a hold on its objects."""
+
+    @property
+    def hold_skipped(self) -> str:
+        """Why this run holds nothing below it though the channel asks for it, or ``""``."""
+        return "staging" if self.root else ""
 
     @property
     def task(self) -> str:
@@ -72,6 +83,8 @@ class ReleaseDestination:
     """Name of the channel."""
     prefixes: tuple[Prefix, ...]
     """The prefixes to switch, in the order of the configuration."""
+    cache_depot: str = ""
+    """How long caches may keep the objects of its depot."""
 
     @property
     def task(self) -> str:
@@ -91,7 +104,7 @@ class ReleaseDestination:
 
     def manifest_key(self, tag: str) -> str:
         """Key under which the manifest of a promoted release is kept."""
-        return f"{self.root}{CONTROL}releases/{self.channel}/{tag}.json"
+        return manifest_key(self.root, self.channel, tag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +152,19 @@ class Release:
         return not (self.deposit_ignore and re.search(self.deposit_ignore, key))
 
 
+def manifest_key(root: str, channel: str, tag: str, sha256: str = "") -> str:
+    """Return the key under which the manifest of a promoted release is kept.
+
+    Args:
+        root: root of the environment.
+        channel: its channel.
+        tag: its tag.
+        sha256: of the manifest, where the tag was released again with other bytes since.
+    """
+    replaced = f"@{sha256[:16]}" if sha256 else ""  # no tag holds an @
+    return f"{root}{CONTROL}releases/{channel}/{tag}{replaced}.json"
+
+
 def resolve_release(config: Config, channel: str, tag: str, *, staging: bool) -> Release:
     """Resolve a release.
 
@@ -154,7 +180,7 @@ def resolve_release(config: Config, channel: str, tag: str, *, staging: bool) ->
     """
     name = _resolve_channel(config, channel, tag)
     chosen = config.channels[name]
-    root = STAGING_ROOT if staging else ""
+    root = root_of(staging=staging)
     _check_prefixes([_fill(prefix, name, tag) for prefix in chosen.prefixes], tag)
     return Release(
         project=config.project.name,
@@ -162,10 +188,54 @@ def resolve_release(config: Config, channel: str, tag: str, *, staging: bool) ->
         tag=tag,
         environment="staging" if staging else "production",
         source_url=_fill(config.source.url, name, tag),
-        destinations=tuple(_resolve_destinations(config, name, chosen, tag, root)),
-        calls=tuple(_resolve_calls(config, chosen, name, tag, staging=staging)),
+        destinations=tuple(_resolve_destinations(config, name, chosen.prefixes, tag, root)),
+        calls=tuple(_resolve_calls(chosen, tag, staging=staging)),
         deposit_ignore=chosen.zenodo.ignore if chosen.zenodo else None,
     )
+
+
+def root_of(*, staging: bool) -> str:
+    """Return the root of an environment inside a destination."""
+    return STAGING_ROOT if staging else ""
+
+
+def resolve_channel(
+    config: Config, channel: str, *, staging: bool
+) -> tuple[ReleaseDestination, ...]:
+    """Resolve the destinations of a channel, with those of its prefixes that need no tag.
+
+    Raises:
+        UsageError: unknown channel.
+    """
+    _check_channel(config, channel)
+    moving = [each for each in config.channels[channel].prefixes if "{tag}" not in each]
+    root = root_of(staging=staging)
+    return tuple(_resolve_destinations(config, channel, moving, "", root))
+
+
+def resolve_everything(config: Config, *, staging: bool) -> tuple[ReleaseDestination, ...]:
+    """Resolve every destination once, with all prefixes of all channels that need no tag."""
+    found: dict[str, list[Prefix]] = {name: [] for name in config.destinations}
+    for channel in config.channels:
+        for each in resolve_channel(config, channel, staging=staging):
+            found[each.name] += each.prefixes
+    return tuple(
+        ReleaseDestination(
+            name=name,
+            url=config.destinations[name].url,
+            depot_url=config.destinations[name].depot or config.destinations[name].url,
+            root=root_of(staging=staging),
+            channel="",
+            prefixes=tuple({each.name: each for each in prefixes}.values()),
+        )
+        for name, prefixes in found.items()
+    )
+
+
+def tagged_prefixes(config: Config, channel: str, tag: str) -> tuple[str, ...]:
+    """Name the prefixes that a tag of a channel has of its own; none of an unknown channel."""
+    prefixes = config.channels[channel].prefixes if channel in config.channels else ()
+    return tuple(_fill(each, channel, tag) for each in prefixes if "{tag}" in each)
 
 
 def release_folder(work: Path, channel: str, tag: str) -> Path:
@@ -173,13 +243,19 @@ def release_folder(work: Path, channel: str, tag: str) -> Path:
     return work / "releases" / channel / tag
 
 
-def _resolve_channel(config: Config, channel: str, tag: str) -> str:
+def _check_channel(config: Config, channel: str) -> None:
     channels = config.channels
-    if channel and channel not in channels:
+    if channel not in channels:
         raise UsageError(
             f"type: expected one of {', '.join(channels)}, got {channel!r}"
             + nearest(channel, channels)
         )
+
+
+def _resolve_channel(config: Config, channel: str, tag: str) -> str:
+    channels = config.channels
+    if channel:
+        _check_channel(config, channel)
     fitting = [name for name, each in channels.items() if re.fullmatch(each.tag, tag)]
     patterns = ", ".join(f"{name}: {each.tag}" for name, each in channels.items())
     if fitting and not _SAFE_TAG.fullmatch(tag):
@@ -217,8 +293,9 @@ def _check_prefixes(prefixes: list[str], tag: str) -> None:
 
 
 def _resolve_destinations(
-    config: Config, name: str, channel: Channel, tag: str, root: str
+    config: Config, name: str, prefixes: Iterable[str], tag: str, root: str
 ) -> Iterator[ReleaseDestination]:
+    channel = config.channels[name]
     for destination in channel.destinations or config.destinations:
         place: Destination = config.destinations[destination]
         yield ReleaseDestination(
@@ -227,6 +304,7 @@ def _resolve_destinations(
             depot_url=place.depot or place.url,
             root=root,
             channel=name,
+            cache_depot=place.cache_versioned,
             prefixes=tuple(
                 Prefix(
                     destination=destination,
@@ -234,21 +312,19 @@ def _resolve_destinations(
                     root=root,
                     # a staging copy of an immutable prefix may be made again
                     immutable=prefix in channel.immutable and not root,
+                    cache_control=place.cache_versioned
+                    if "{tag}" in prefix
+                    else place.cache_moving,
+                    owned=channel.owned or bool(root),
+                    held=prefix in channel.hold,
                 )
-                for prefix in channel.prefixes
+                for prefix in prefixes
             ),
         )
 
 
-def _resolve_calls(
-    config: Config, channel: Channel, name: str, tag: str, *, staging: bool
-) -> Iterator[ServiceCall]:
+def _resolve_calls(channel: Channel, tag: str, *, staging: bool) -> Iterator[ServiceCall]:
     skipped = "staging" if staging else ""
-    for destination in channel.destinations or config.destinations:
-        for prefix in channel.hold:
-            prefix_name = _fill(prefix, name, tag)
-            effect = f"temporary hold on every object of {prefix_name}"
-            yield ServiceCall(f"hold:{destination}-{prefix_name}", effect, skipped)
     if channel.branch:
         yield ServiceCall("git_merge", f"branch {channel.branch} moved to {tag}", skipped)
     if channel.zenodo:

@@ -2,7 +2,7 @@
 
 from lading.errors import LockedError
 from lading.release.names import CONTROL, STAGING_ROOT
-from lading.ship.locks import is_held, load_lock
+from lading.ship.locks import is_held, load_lock, unlock_command
 from lading.storage import Entry, Store
 
 
@@ -20,7 +20,8 @@ def plan_staging_cleanup(store: Store) -> list[Entry]:
                 raise LockedError(
                     f"{store.url}/{entry.key}: expected no release in staging, found"
                     f" {lock.channel} {lock.tag} held by {lock.owner}",
-                    hint="wait until it has ended",
+                    hint="wait until it has ended;"
+                    f" if its owner is gone, see `{unlock_command(entry.key, lock)}`",
                 )
     return entries
 
@@ -28,7 +29,9 @@ def plan_staging_cleanup(store: Store) -> list[Entry]:
 def clean_staging(store: Store, entries: list[Entry]) -> None:
     """Delete what was planned.
 
-    Effects: objects below the staging root are gone; the store refuses any other.
+    Effects: objects below the staging root are gone, and uploads to it that were begun and not
+    ended; the store refuses any other.
     """
     store.delete(entry.key for entry in entries)
+    store.abandon(store.unfinished(STAGING_ROOT))
     store.sweep()

@@ -12,10 +12,10 @@ from lading.errors import ChecksumError, MissingObjectError, VerifyError
 from lading.release.changes import DepotChanges, plan_depot
 from lading.release.names import ReleaseDestination
 from lading.release.objects import Digest
-from lading.ship.observe import for_each, observe_objects
-from lading.ship.receipts import ProvedObject, Receipt, now_utc
+from lading.ship.observe import for_each, note_written, observe_objects
+from lading.ship.receipts import ProvedObject, Receipt, now_utc, objects_known
 from lading.ship.shipment import Shipment
-from lading.storage import Progress, Store
+from lading.storage import Attributes, Entry, Progress, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class DepotTarget:
         self._store = store
         self._destination = destination
         self._shipment = shipment
-        self._known = known
+        self._known = objects_known(known)
         self._wanted = {each.sha256: each for each in shipment.objects.values()}
 
     def observe(self) -> DepotState:
@@ -73,9 +73,9 @@ class DepotTarget:
         held = {sha256: each.digest for sha256, each in observed.held.items()}
         return plan_depot(self._wanted.values(), held, observed.elsewhere)
 
-    def exclusive(self) -> AbstractContextManager[None]:
+    def exclusive(self) -> AbstractContextManager[bool]:
         """Hold off nobody: equal names are equal bytes."""
-        return nullcontext()
+        return nullcontext(enter_result=False)
 
     def apply(self, changes: DepotChanges, progress: Progress) -> None:
         """Fill what is missing, largest first: copied where the cloud has it, else sent.
@@ -85,21 +85,25 @@ class DepotTarget:
         self._store.sweep()
         lacking = (*changes.copy, *changes.sent)
         copied = {each.sha256 for each in changes.copy}
+        bodies = self._shipment.bodies(self._destination.cache_depot)
         progress.set_size(sum(each.size_bytes for each in lacking))
         progress.set_files(len(lacking))
 
         def fill(digest: Digest) -> None:
-            body = self._shipment.bodies[digest.sha256]
+            body = bodies[digest.sha256]
             name = body.path.name if body.path else "a document"
             progress.start_file(name)
-            if digest.sha256 in copied and self._copy(digest):
-                progress.relative_update(digest.size_bytes)
-            else:
+            entry = self._copy(digest, body.attributes) if digest.sha256 in copied else None
+            if entry is None:
                 key = self._destination.depot_prefix + digest.sha256
-                self._store.put(key, body, progress=progress)
+                entry = self._store.put(key, body, progress=progress)
+            else:
+                progress.relative_update(digest.size_bytes)
+            note_written(self._known, digest.sha256, digest, entry)
             progress.finish_file(name)
 
-        for_each(sorted(lacking, key=lambda each: -each.size_bytes), fill)
+        largest_first = sorted(lacking, key=lambda each: -each.size_bytes)
+        for_each(largest_first, fill, workers=self._store.workers)
 
     def prove(self) -> Receipt:
         """List the depot again; every object of the release must be there.
@@ -130,12 +134,13 @@ class DepotTarget:
             },
         )
 
-    def _copy(self, digest: Digest) -> bool:
-        """Copy from the other environment's depot; say no where it is not there, or not sound."""
+    def _copy(self, digest: Digest, attributes: Attributes) -> Entry | None:
+        """Copy from the other environment's depot; None where it is not there, or not sound."""
         place = self._destination
         source = place.sibling_depot_prefix + digest.sha256
         try:
-            self._store.copy(source, place.depot_prefix + digest.sha256, digest=digest)
+            return self._store.copy(
+                source, place.depot_prefix + digest.sha256, digest=digest, attributes=attributes
+            )
         except (MissingObjectError, ChecksumError):
-            return False
-        return True
+            return None

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lading.errors import ConditionError, LockedError, MissingObjectError
+from lading.release.names import STAGING_ROOT
 from lading.storage import IF_ABSENT, Body, Condition, Entry, Store
 
 LEASE = timedelta(minutes=15)
@@ -91,7 +92,8 @@ class PrefixLock:
                     f"{self._store.url}/{self._key}: expected no lock, found one of"
                     f" {standing.channel} {standing.tag} held by {standing.owner}"
                     f" since {standing.acquired_at:%Y-%m-%d %H:%M:%S} UTC",
-                    hint=f"wait for it; it expires at {standing.expires_at:%H:%M:%S} UTC",
+                    hint=f"wait for it; it expires at {standing.expires_at:%H:%M:%S} UTC;"
+                    f" if its owner is gone, see `{unlock_command(self._key, standing)}`",
                 )
             condition = Condition(if_version=standing.version) if standing else IF_ABSENT
             with suppress(ConditionError, MissingObjectError):
@@ -117,13 +119,12 @@ class PrefixLock:
 
     def release(self) -> None:
         """Give the lock back, if it is still ours."""
-        standing = self._store.stat(self._key)
-        if standing is not None and standing.version == self._version:
-            self._store.delete([self._key])
+        with suppress(ConditionError):
+            self._store.delete_version(self._key, self._version)
 
     def _may_take(self, standing: LockState) -> bool:
         same_release = standing.manifest_sha256 == self._release["manifest_sha256"]
-        return same_release or datetime.now(UTC) >= standing.expires_at or _is_dead(standing)
+        return same_release or datetime.now(UTC) >= standing.expires_at or is_dead(standing)
 
     def _write(self, condition: Condition, *, acquired: bool = False) -> None:
         now = datetime.now(UTC)
@@ -163,13 +164,19 @@ def load_lock(store: Store, key: str) -> LockState | None:
     except (ValueError, KeyError, TypeError) as error:
         raise LockedError(
             f"{store.url}/{key}: expected a lock of Lading, found another object",
-            hint="look at it, and remove it if nothing is being released",
+            hint="look at it, and remove it if nothing is being released; `doit unlock` shows it",
         ) from error
 
 
 def is_held(lock: LockState) -> bool:
     """Say whether somebody may still be working under a lock."""
-    return datetime.now(UTC) < lock.expires_at and not _is_dead(lock)
+    return datetime.now(UTC) < lock.expires_at and not is_dead(lock)
+
+
+def unlock_command(key: str, lock: LockState) -> str:
+    """Return the command that shows a lock, and breaks it with ``yes=1``."""
+    staging = " staging=1" if key.startswith(STAGING_ROOT) else ""
+    return f"doit unlock type={lock.channel} tag={lock.tag}{staging}"
 
 
 def _parse_moment(text: str) -> datetime:
@@ -179,7 +186,7 @@ def _parse_moment(text: str) -> datetime:
     return moment
 
 
-def _is_dead(lock: LockState) -> bool:
+def is_dead(lock: LockState) -> bool:
     """Say whether the owner is known to be gone: a process that this machine would see."""
     world, _, rest = lock.process.partition("/")
     if not world or world != _process_world():

@@ -1,22 +1,23 @@
 """What a listing alone does not tell: the digests of the objects that matter."""
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from lading.release.objects import Digest
-from lading.ship.receipts import ProvedObject, Receipt
+from lading.ship.receipts import ProvedObject
 from lading.storage import Entry, Store
 
-WORKERS = 8
 Item = TypeVar("Item")
+_NO_NUMBER = -1
 
 
 def observe_objects(
     store: Store,
     prefix: str,
     wanted: Mapping[str, Digest],
-    known: Receipt | None,
+    known: Mapping[str, ProvedObject],
     *,
     ask_other_sizes: bool = False,
 ) -> dict[str, ProvedObject]:
@@ -30,7 +31,7 @@ def observe_objects(
         store: where to look.
         prefix: what the keys begin with; left out of the keys returned.
         wanted: what should be there, by key without the prefix.
-        known: what was read back before.
+        known: what was read back before, by key without the prefix.
         ask_other_sizes: ask wanted objects of another size as well.
 
     Returns:
@@ -41,35 +42,71 @@ def observe_objects(
     if ask_other_sizes:
         told.update({k: None for k, d in told.items() if d and not d.crc32c and k in wanted})
     asked = [key for key, digest in told.items() if digest is None]
-    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
-        answers = pool.map(lambda key: store.digest(prefix + key), asked)
-        told.update(zip(asked, answers, strict=True))
+    answers: dict[str, Digest] = {}
+    for_each(
+        asked,
+        lambda key: answers.update({key: store.digest(prefix + key)}),
+        workers=store.workers,
+    )
+    told.update(answers)
     return {
         key: ProvedObject(told[key] or Digest(size_bytes=each.size_bytes), each.version)
         for key, each in sorted(entries.items())
     }
 
 
-def for_each(items: Iterable[Item], act: Callable[[Item], None]) -> None:
+def for_each(items: Iterable[Item], act: Callable[[Item], None], *, workers: int) -> None:
     """Act on items from several threads; after the first error nothing new is begun.
+
+    Args:
+        items: the items, in the order in which they are begun.
+        act: what to do with one.
+        workers: how many threads.
 
     Raises:
         Exception: the first error, in the order of the items.
     """
-    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
-        futures = [pool.submit(act, item) for item in items]
+    chosen = list(items)
+    waiting, turn = iter(enumerate(chosen)), threading.Lock()
+    errors: dict[int, BaseException] = {}
+
+    def work() -> None:
+        # one future a worker and not one an item: twenty thousand of them are 40 MB
+        while True:
+            with turn:
+                number, item = (_NO_NUMBER, None) if errors else next(waiting, (_NO_NUMBER, None))
+            if number == _NO_NUMBER:
+                return
+            try:
+                act(cast("Item", item))
+            except BaseException as error:  # noqa: BLE001  raised below, in the order of the items
+                with turn:
+                    errors[number] = error
+
+    with ThreadPoolExecutor(max_workers=workers) as pool:
         try:
-            for future in futures:
+            for future in [pool.submit(work) for _ in chosen[:workers]]:
                 future.result()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
+        except BaseException as error:  # of this thread: a signal
+            errors[_NO_NUMBER] = error
             raise
+    if errors:
+        raise errors[min(errors)]
 
 
-def _told(key: str, entry: Entry, wanted: Digest | None, known: Receipt | None) -> Digest | None:
+def note_written(known: dict[str, ProvedObject], key: str, digest: Digest, entry: Entry) -> None:
+    """Remember what a store itself said of an object that it has just written."""
+    if entry.digest is not None and entry.digest.agrees_with(digest):
+        known[key] = ProvedObject(digest, entry.version)
+
+
+def _told(
+    key: str, entry: Entry, wanted: Digest | None, known: Mapping[str, ProvedObject]
+) -> Digest | None:
     """Return what is known of an object without asking it, or None where it must be asked."""
     if entry.digest is not None:
         return entry.digest
     if wanted is None or wanted.size_bytes != entry.size_bytes:
         return Digest(size_bytes=entry.size_bytes)
-    return known.knows(key, entry.version) if known else None
+    proved = known.get(key)
+    return proved.digest if proved and proved.version == entry.version else None

@@ -6,7 +6,7 @@ lock of the prefix stands, plain names may differ from ``release.json``; the dep
 ``release.json`` names never do.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,12 +15,17 @@ from lading.release.changes import PrefixChanges, check_immutable, plan_prefix
 from lading.release.manifest import depot_key_of
 from lading.release.names import Prefix, ReleaseDestination
 from lading.release.objects import Digest
-from lading.ship.history import newest_manifest, record_promotion
+from lading.ship.history import (
+    keep_manifest,
+    keys_of_releases,
+    newest_manifest,
+    record_promotion,
+)
 from lading.ship.locks import LockState, PrefixLock
-from lading.ship.observe import for_each, observe_objects
-from lading.ship.receipts import ProvedObject, Receipt, now_utc
+from lading.ship.observe import for_each, note_written, observe_objects
+from lading.ship.receipts import ProvedObject, Receipt, now_utc, objects_known
 from lading.ship.shipment import Shipment
-from lading.storage import Body, Progress, Store
+from lading.storage import Attributes, Progress, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,8 @@ class PrefixState:
     """The lock that stands, if one does."""
     recorded: str
     """sha256 of the manifest that the history names last, or ""."""
+    ours: frozenset[str] | None
+    """Keys that releases put there; None: all of them, or nobody had to know."""
 
     @property
     def digests(self) -> dict[str, Digest]:
@@ -67,6 +74,7 @@ class PrefixTarget:
         prefix: the prefix.
         shipment: what must stand there.
         known: the receipt of an earlier run, if there is one.
+        is_rollback: whether the history is to tell that an earlier release came back.
     """
 
     def __init__(
@@ -78,14 +86,16 @@ class PrefixTarget:
         shipment: Shipment,
         *,
         known: Receipt | None = None,
+        is_rollback: bool = False,
     ) -> None:
+        self._is_rollback = is_rollback
         self._store = store
         self._depot = depot
         self._depot_url = depot.url if depot.url != store.url else ""
         self._destination = destination
         self._prefix = prefix
         self._shipment = shipment
-        self._known = known
+        self._known = objects_known(known)
         self._touched = False
         self._lock = PrefixLock(
             store,
@@ -113,6 +123,7 @@ class PrefixTarget:
             standing,
             self._lock.look(),
             newest_manifest(self._store, self._prefix),
+            keys_that_may_go(self._store, self._prefix, standing, self._shipment.objects),
         )
 
     def plan(self, observed: PrefixState) -> PrefixPlan:
@@ -121,20 +132,20 @@ class PrefixTarget:
         Raises:
             ImmutableError: the prefix is immutable and holds other bytes.
         """
-        changes = plan_prefix(self._shipment.objects, observed.digests)
+        changes = plan_prefix(self._shipment.objects, observed.digests, observed.ours)
         if self._prefix.immutable:
             check_immutable(self.place, changes, observed.digests)
         is_recorded = observed.recorded == self._shipment.manifest_sha256
         return PrefixPlan(changes, is_recorded, observed.lock is not None)
 
     @contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[bool]:
         """Hold the prefix's lock. It stays behind a switch that was cut, to say so to readers."""
         self._touched = False
         self._lock.acquire()
         try:
             self._store.sweep()
-            yield
+            yield True
         except BaseException:
             if not self._touched:
                 self._lock.release()
@@ -160,7 +171,7 @@ class PrefixTarget:
         documents = {key: switched[key] for key in self._shipment.documents if key in switched}
         for group in (work.copy, work.replace):
             files = [item for item in group.items() if item[0] not in documents]
-            for_each(files, lambda item: self._copy(*item, progress))
+            for_each(files, lambda item: self._copy(*item, progress), workers=self._store.workers)
         for key, digest in documents.items():
             self._copy(key, digest, progress)
         self._lock.renew()
@@ -173,7 +184,7 @@ class PrefixTarget:
             VerifyError: naming the first key that is wrong, and what is wrong with it.
         """
         observed = self.observe()
-        changes = plan_prefix(self._shipment.objects, observed.digests)
+        changes = plan_prefix(self._shipment.objects, observed.digests, observed.ours)
         for key, fault in faults_of(changes).items():
             raise VerifyError(f"{self.place}/{key}: {fault}")
         release = self._shipment.release
@@ -203,11 +214,13 @@ class PrefixTarget:
 
     def _announce(self, changes: PrefixPlan) -> None:
         release = self._shipment.release
-        key = self._destination.manifest_key(release.tag)
-        body = Body.of_bytes([*self._shipment.documents.values()][-1])
-        standing = self._store.stat(key)
-        if standing is None or not body.digest.agrees_with(self._store.digest(key)):
-            self._store.put(key, body)
+        keep_manifest(
+            self._store,
+            self._prefix.root,
+            channel=release.channel,
+            tag=release.tag,
+            data=[*self._shipment.documents.values()][-1],
+        )
         if not changes.is_recorded:
             record_promotion(
                 self._store,
@@ -215,19 +228,37 @@ class PrefixTarget:
                 channel=release.channel,
                 tag=release.tag,
                 manifest_sha256=self._shipment.manifest_sha256,
+                rollback_of=newest_manifest(self._store, self._prefix) if self._is_rollback else "",
             )
 
     def _copy(self, key: str, digest: Digest, progress: Progress) -> None:
         self._lock.renew()
         progress.start_file(key)
-        self._store.copy(
+        entry = self._store.copy(
             f"{self._prefix.root}{depot_key_of(digest.sha256)}",
             f"{self._prefix.key_prefix}{key}",
             digest=digest,
+            attributes=Attributes(
+                media_type=self._shipment.media_types[key],
+                cache_control=self._prefix.cache_control,
+            ),
             source_url=self._depot_url,
         )
+        note_written(self._known, key, digest, entry)
         progress.relative_update(digest.size_bytes)
         progress.finish_file(key)
+
+
+def keys_that_may_go(
+    store: Store, prefix: Prefix, standing: Iterable[str], wanted: Container[str]
+) -> frozenset[str] | None:
+    """Return the keys below a prefix that releases put there, or None: all that stand there.
+
+    Earlier releases are asked only where something stands that this one does not name.
+    """
+    if prefix.owned or all(key in wanted for key in standing):
+        return None
+    return keys_of_releases(store, prefix)
 
 
 def faults_of(changes: PrefixChanges) -> dict[str, str]:

@@ -44,11 +44,6 @@ class Receipt:
     objects: Mapping[str, ProvedObject]
     """By key, sorted."""
 
-    def knows(self, key: str, version: str) -> Digest | None:
-        """Return the digest of an object, if it still has the version that was read back."""
-        proved = self.objects.get(key)
-        return proved.digest if proved and proved.version == version else None
-
 
 def now_utc() -> datetime:
     """Return the time, to the second, aware."""
@@ -66,17 +61,26 @@ def render_receipt(receipt: Receipt) -> bytes:
         "environment": receipt.environment,
         "manifest_sha256": receipt.manifest_sha256,
         "proved_at": receipt.proved_at.isoformat(),
-        "objects": {
-            key: {
-                "size_bytes": each.digest.size_bytes,
-                "sha256": each.digest.sha256,
-                "crc32c": each.digest.crc32c,
-                "version": each.version,
-            }
-            for key, each in sorted(receipt.objects.items())
-        },
     }
-    return (json.dumps(table, indent=1, ensure_ascii=False) + "\n").encode()
+    head = json.dumps(table, indent=1, ensure_ascii=False).removesuffix("\n}")
+    # a line an object: of twenty thousand the whole table would be a hundred thousand strings
+    rows = ",\n".join(_render_row(*each) for each in sorted(receipt.objects.items()))
+    return f'{head},\n "objects": {{\n{rows}\n }}\n}}\n'.encode()
+
+
+def _render_row(key: str, proved: ProvedObject) -> str:
+    row = {
+        "size_bytes": proved.digest.size_bytes,
+        "sha256": proved.digest.sha256,
+        "crc32c": proved.digest.crc32c,
+        "version": proved.version,
+    }
+    return f"  {json.dumps(key, ensure_ascii=False)}: {json.dumps(row, ensure_ascii=False)}"
+
+
+def objects_known(receipt: Receipt | None) -> dict[str, ProvedObject]:
+    """Return the objects of a receipt by key; none where there is no receipt."""
+    return dict(receipt.objects) if receipt else {}
 
 
 def load_receipt(path: Path) -> Receipt | None:

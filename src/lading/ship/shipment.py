@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lading.release.manifest import Manifest, documents_of, objects_of
+from lading.release.manifest import Manifest, documents_of, media_type_of, objects_of
 from lading.release.names import Release
 from lading.release.objects import Digest, digest_bytes
-from lading.storage import Body
+from lading.storage import Attributes, Body
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,24 @@ class Shipment:
         return digest_bytes([*self.documents.values()][-1]).sha256
 
     @cached_property
-    def bodies(self) -> dict[str, Body]:
-        """What to send, by sha256."""
-        bodies = {
-            file.sha256: Body(file.digest, self.paths[file.key], media_type=file.media_type)
-            for file in self.manifest.files
-            if file.key in self.paths
+    def media_types(self) -> dict[str, str]:
+        """The media type of every object of a prefix by key."""
+        return {
+            **{each.key: each.media_type for each in self.manifest.files},
+            **{key: media_type_of(key) for key in self.documents},
         }
-        for key, data in self.documents.items():
-            media_type = "application/json" if key.endswith(".json") else "text/plain"
-            body = Body.of_bytes(data, media_type)
-            bodies[body.digest.sha256] = body
+
+    def bodies(self, cache_control: str = "") -> dict[str, Body]:
+        """Return what to send, by sha256.
+
+        Args:
+            cache_control: how long caches may keep it.
+        """
+        bodies = {}
+        for key, digest in self.objects.items():
+            attributes = Attributes(media_type=self.media_types[key], cache_control=cache_control)
+            if key in self.documents:
+                bodies[digest.sha256] = Body(digest, None, self.documents[key], attributes)
+            elif key in self.paths:
+                bodies[digest.sha256] = Body(digest, self.paths[key], b"", attributes)
         return bodies

@@ -28,8 +28,12 @@ class Target(Protocol[Observed, Planned]):
     def plan(self, observed: Observed) -> Planned:
         """Return the changes still needed. Pure."""
 
-    def exclusive(self) -> AbstractContextManager[None]:
-        """Hold off others while changes are applied and proved."""
+    def exclusive(self) -> AbstractContextManager[bool]:
+        """Hold off others while changes are applied and proved.
+
+        Returns:
+            Whether what was seen before may have been changed by those who are held off now.
+        """
 
     def apply(self, changes: Planned, progress: Progress) -> None:
         """Make the changes. Safe to repeat, and to be cut anywhere."""
@@ -56,8 +60,8 @@ def settle(
     changes = target.plan(target.observe())
     if changes.is_empty:
         return changes, target.prove()
-    with target.exclusive():
-        # what was seen before the lock was held may have changed since
-        changes = target.plan(target.observe())
+    with target.exclusive() as may_have_changed:
+        if may_have_changed:
+            changes = target.plan(target.observe())
         target.apply(changes, progress)
         return changes, target.prove()

@@ -1,5 +1,6 @@
 """Prove a release again, from any machine: the destination itself says what it should hold."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lading.errors import MissingObjectError
@@ -9,8 +10,8 @@ from lading.release.names import Prefix, Release, ReleaseDestination
 from lading.ship.history import newest_promotion
 from lading.ship.locks import load_lock
 from lading.ship.observe import observe_objects
-from lading.ship.promote import faults_of
-from lading.ship.receipts import Receipt
+from lading.ship.promote import faults_of, keys_that_may_go
+from lading.ship.receipts import ProvedObject, Receipt, objects_known
 from lading.ship.shipment import Shipment
 from lading.storage import Store
 
@@ -71,24 +72,31 @@ def verify_destination(
     if local is not None and local != manifest:
         faults.append("expected this machine's release.json, found another of the same tag")
     wanted = {each.sha256: each for each in shipment.objects.values()}
-    known = None if deep else receipts.get(f"upload:{destination.task}")
+    known = objects_known(None if deep else receipts.get(f"upload:{destination.task}"))
     held = observe_objects(depot, destination.depot_prefix, wanted, known)
     changes = plan_depot(wanted.values(), {key: each.digest for key, each in held.items()})
     faults += [f"{e.sha256}: expected {e.describe()}, found none" for e in changes.send]
     faults += [f"{e.sha256}: expected {e.describe()}, found other bytes" for e in changes.replace]
     findings = [Finding(f"{destination.name} depot", len(wanted), tuple(faults))]
     for prefix in destination.prefixes:
-        known = None if deep else receipts.get(f"promote:{prefix.task}")
+        known = objects_known(None if deep else receipts.get(f"promote:{prefix.task}"))
         findings.append(_verify_prefix(store, prefix, shipment, known))
     return findings
 
 
 def _verify_prefix(
-    store: Store, prefix: Prefix, shipment: Shipment, known: Receipt | None
+    store: Store, prefix: Prefix, shipment: Shipment, known: Mapping[str, ProvedObject]
 ) -> Finding:
     standing = observe_objects(store, prefix.key_prefix, shipment.objects, known)
-    found = plan_prefix(shipment.objects, {key: each.digest for key, each in standing.items()})
+    ours = keys_that_may_go(store, prefix, standing, shipment.objects)
+    digests = {key: each.digest for key, each in standing.items()}
+    found = plan_prefix(shipment.objects, digests, ours)
     faults = [f"{key}: {fault}" for key, fault in faults_of(found).items()]
+    faults += [
+        f"{key}: expected no object, found {size} bytes that no release put there"
+        for key, size in found.foreign.items()
+    ]
+    faults += [f"{key}: expected a hold, found none" for key in _unheld(store, prefix, found.kept)]
     newest = newest_promotion(store, prefix)
     if faults and newest and newest.manifest_sha256 != shipment.manifest_sha256:
         # not damaged: the prefix has moved on
@@ -99,3 +107,11 @@ def _verify_prefix(
             f"expected no lock, found one of {lock.channel} {lock.tag} held by {lock.owner}"
         )
     return Finding(f"{prefix.destination} {prefix.name}", len(standing), tuple(faults))
+
+
+def _unheld(store: Store, prefix: Prefix, kept: Iterable[str]) -> list[str]:
+    """Name the objects that the channel wants held and are not, where the place can hold."""
+    if not prefix.held or prefix.hold_skipped or store.cannot_hold():
+        return []
+    held = store.held(prefix.key_prefix)
+    return [key for key in kept if f"{prefix.key_prefix}{key}" not in held]

@@ -3,7 +3,17 @@
 This room is the only door to fsspec, s3fs and gcsfs. It never decides what a release needs.
 """
 
-from lading.storage.contract import ALWAYS, IF_ABSENT, Body, Condition, Entry, Store
+from lading.storage.contract import (
+    ALWAYS,
+    IF_ABSENT,
+    NO_ATTRIBUTES,
+    Attributes,
+    Body,
+    Condition,
+    Entry,
+    Store,
+    Unfinished,
+)
 from lading.storage.guard import ReadOnly, StagingGuard
 from lading.storage.local import LocalStore
 from lading.storage.memory import MemoryStore
@@ -13,7 +23,9 @@ from lading.storage.progress import NO_PROGRESS, Progress
 __all__ = [
     "ALWAYS",
     "IF_ABSENT",
+    "NO_ATTRIBUTES",
     "NO_PROGRESS",
+    "Attributes",
     "Body",
     "Condition",
     "Entry",
@@ -23,5 +35,6 @@ __all__ = [
     "ReadOnly",
     "StagingGuard",
     "Store",
+    "Unfinished",
     "open_store",
 ]

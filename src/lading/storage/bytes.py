@@ -1,10 +1,11 @@
 """Moving and digesting the bytes of local files, once and in pieces."""
 
+import base64
 import errno
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from lading.storage.progress import NO_PROGRESS, Progress
 
 CHUNK_BYTES = 1 << 20
 _FICLONE = 0x40049409  # linux/fs.h: share the extents of a whole file (reflink)
+_POLYNOMIAL = 0x82F63B78  # CRC32C, reflected
 _NOT_HERE = {errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EPERM}
 
 
@@ -154,3 +156,49 @@ def write_atomically(path: Path, data: bytes) -> None:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise StoreError(f"{path}: expected to write it, got {error.strerror!r}") from error
+
+
+def crc_of(descriptor: int, start: int, size: int) -> int:
+    """Return the CRC32C of some bytes of an open file; fewer where it ends before."""
+    crc, end = 0, start + size
+    while start < end and (piece := os.pread(descriptor, min(CHUNK_BYTES, end - start), start)):
+        crc = google_crc32c.extend(crc, piece)
+        start += len(piece)
+    return int(crc)
+
+
+def combine_crc32c(parts: Iterable[tuple[str, int]]) -> str:
+    """Return the CRC32C of bytes from those of their parts, without reading any.
+
+    Args:
+        parts: CRC32C, base64, and size in bytes of each part, in order.
+    """
+    crc = 0
+    for encoded, size in parts:
+        crc = _shift_crc32c(crc, size) ^ int.from_bytes(base64.b64decode(encoded), "big")
+    return encode_crc32c(crc)
+
+
+def _shift_crc32c(crc: int, size: int) -> int:
+    """Return the CRC32C of some bytes with ``size`` zero bytes after them, of that before them.
+
+    A CRC is a remainder of polynomials over GF(2): n zero bits multiply it by x^n, and x^n is
+    made by squaring (RFC 9260 appendix A names the polynomial).
+    """
+    power, factor, bits = 1 << 31, 1 << 30, 8 * size  # x^0 and x^1, lowest term first
+    while bits:
+        if bits & 1:
+            power = _multiply(power, factor)
+        factor = _multiply(factor, factor)
+        bits >>= 1
+    return _multiply(crc, power)
+
+
+def _multiply(left: int, right: int) -> int:
+    """Multiply two polynomials modulo CRC32C's, bits in reflected order."""
+    product = 0
+    for bit in range(31, -1, -1):
+        if left >> bit & 1:
+            product ^= right
+        right = right >> 1 ^ (_POLYNOMIAL if right & 1 else 0)
+    return product

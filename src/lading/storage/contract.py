@@ -6,8 +6,9 @@ may be called from several threads. Every method may be repeated.
 """
 
 import unicodedata
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -29,7 +30,31 @@ class Entry:
     version: str
     """Opaque; another value whenever the bytes may be others (generation, ETag, mtime)."""
     digest: Digest | None = None
-    """What the listing itself tells of the digests, or None."""
+    """What the store itself tells of the digests here, or None."""
+    modified_at: datetime | None = None
+    """When it was written; aware. None where the store does not tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished:
+    """An upload that was begun and not ended: bytes that are paid for and nobody can read."""
+
+    key: str
+    """The key it was to be."""
+    upload: str
+    """The store's name of the upload."""
+    begun_at: datetime
+    """When it was begun; aware."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attributes:
+    """What a store keeps beside the bytes and serves with them. A folder keeps none."""
+
+    media_type: str = "application/octet-stream"
+    """Media type."""
+    cache_control: str = ""
+    """How long caches may keep it, or "" for the store's own answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +67,7 @@ class Condition:
     """The object under the key has this version."""
 
 
+NO_ATTRIBUTES = Attributes()
 ALWAYS = Condition()
 IF_ABSENT = Condition(if_absent=True)
 
@@ -56,13 +82,14 @@ class Body:
     """The file, or None for a document."""
     data: bytes = b""
     """The document, where ``path`` is None."""
-    media_type: str = "application/octet-stream"
-    """Media type to store with it."""
+    attributes: Attributes = field(default_factory=Attributes)
+    """What to keep with them."""
 
     @classmethod
     def of_bytes(cls, data: bytes, media_type: str = "application/json") -> "Body":
-        """Make a body of a document."""
-        return cls(digest_bytes(data), None, data, media_type)
+        """Make a body of a document, which no cache may keep unasked."""
+        attributes = Attributes(media_type=media_type, cache_control="no-cache")
+        return cls(digest_bytes(data), None, data, attributes)
 
 
 class Store(Protocol):
@@ -71,6 +98,22 @@ class Store(Protocol):
     @property
     def url(self) -> str:
         """The root, for people; never holds a secret."""
+
+    @property
+    def workers(self) -> int:
+        """How many calls at once it answers well."""
+
+    def require_access(self, root: str) -> None:
+        """Refuse a place in which this run could not list, write, read and delete.
+
+        Args:
+            root: what the keys of the run begin with, "" or ending in a slash.
+
+        Effects: none that last.
+
+        Raises:
+            StoreError: naming the place, what was tried, and the store's own words.
+        """
 
     def list(self, prefix: str = "") -> list[Entry]:
         """List the objects whose keys begin with ``prefix``, one entry per object, sorted by key.
@@ -114,13 +157,22 @@ class Store(Protocol):
             StoreError: the store refused.
         """
 
-    def copy(self, source_key: str, key: str, *, digest: Digest, source_url: str = "") -> Entry:
+    def copy(
+        self,
+        source_key: str,
+        key: str,
+        *,
+        digest: Digest,
+        attributes: Attributes = NO_ATTRIBUTES,
+        source_url: str = "",
+    ) -> Entry:
         """Copy one object on the side of the store, never through this machine's network.
 
         Args:
             source_key: the object to copy.
             key: where to.
             digest: what the bytes must be.
+            attributes: what the copy gets; nothing but the bytes is taken from the source.
             source_url: root of the store that holds ``source_key``, of the same kind, where
                 it is not this one.
 
@@ -137,6 +189,37 @@ class Store(Protocol):
         Raises:
             StoreError: naming the first key that could not be deleted.
         """
+
+    def delete_version(self, key: str, version: str) -> None:
+        """Delete one object, if it still has a version.
+
+        Raises:
+            ConditionError: it has another, or there is none.
+        """
+
+    def cannot_hold(self) -> str:
+        """Say why objects cannot be held here, or "" where they can."""
+
+    def held(self, prefix: str) -> frozenset[str]:
+        """Return the keys below a prefix whose bytes the store keeps whatever anybody does.
+
+        A store without versions refuses to delete and to overwrite them. One with versions (S3)
+        keeps the version: a deletion or an overwriting puts another one before it.
+        """
+
+    def hold(self, keys: Iterable[str]) -> None:
+        """Hold objects until a person lifts it: their bytes stay; see ``held``.
+
+        Raises:
+            MissingObjectError: there is no object under a key.
+            StoreError: the store refused, or cannot hold.
+        """
+
+    def unfinished(self, prefix: str) -> Sequence[Unfinished]:
+        """List uploads to keys below a prefix that were begun and not ended, oldest first."""
+
+    def abandon(self, uploads: Iterable[Unfinished]) -> None:
+        """End uploads for good and free what they hold. One that has ended is no error."""
 
     def sweep(self) -> None:
         """Remove what killed writers of this root left behind; never what a live one writes."""

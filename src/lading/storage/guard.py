@@ -4,11 +4,20 @@ Staging and dry runs are kept apart from production here, by the store itself, a
 the good behaviour of its callers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lading.errors import GuardError
 from lading.release.objects import Digest
-from lading.storage.contract import ALWAYS, Body, Condition, Entry, Store
+from lading.storage.contract import (
+    ALWAYS,
+    NO_ATTRIBUTES,
+    Attributes,
+    Body,
+    Condition,
+    Entry,
+    Store,
+    Unfinished,
+)
 from lading.storage.progress import NO_PROGRESS, Progress
 
 
@@ -24,6 +33,14 @@ class _WriteGuard:
     @property
     def url(self) -> str:
         return self._store.url
+
+    @property
+    def workers(self) -> int:
+        return self._store.workers
+
+    def require_access(self, root: str) -> None:
+        self._refuse(root)
+        self._store.require_access(root)
 
     def list(self, prefix: str = "") -> list[Entry]:
         return self._store.list(prefix)
@@ -48,15 +65,50 @@ class _WriteGuard:
         self._refuse(key)
         return self._store.put(key, body, condition=condition, progress=progress)
 
-    def copy(self, source_key: str, key: str, *, digest: Digest, source_url: str = "") -> Entry:
+    def copy(
+        self,
+        source_key: str,
+        key: str,
+        *,
+        digest: Digest,
+        attributes: Attributes = NO_ATTRIBUTES,
+        source_url: str = "",
+    ) -> Entry:
         self._refuse(key)
-        return self._store.copy(source_key, key, digest=digest, source_url=source_url)
+        return self._store.copy(
+            source_key, key, digest=digest, attributes=attributes, source_url=source_url
+        )
 
     def delete(self, keys: Iterable[str]) -> None:
         chosen = list(keys)
         for key in chosen:
             self._refuse(key)
         self._store.delete(chosen)
+
+    def delete_version(self, key: str, version: str) -> None:
+        self._refuse(key)
+        self._store.delete_version(key, version)
+
+    def cannot_hold(self) -> str:
+        return self._store.cannot_hold()
+
+    def held(self, prefix: str) -> frozenset[str]:
+        return self._store.held(prefix)
+
+    def hold(self, keys: Iterable[str]) -> None:
+        chosen = list(keys)
+        for key in chosen:
+            self._refuse(key)
+        self._store.hold(chosen)
+
+    def unfinished(self, prefix: str) -> Sequence[Unfinished]:
+        return self._store.unfinished(prefix)
+
+    def abandon(self, uploads: Iterable[Unfinished]) -> None:
+        chosen = list(uploads)
+        for each in chosen:
+            self._refuse(each.key)
+        self._store.abandon(chosen)
 
     def sweep(self) -> None:
         self._store.sweep()

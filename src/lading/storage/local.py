@@ -9,8 +9,9 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -20,11 +21,22 @@ import google_crc32c
 from lading.errors import ChecksumError, ConditionError, MissingObjectError, StoreError
 from lading.release.objects import Digest, encode_crc32c
 from lading.storage.bytes import copy_in_kernel, digest_file, read_pieces, sync_folder
-from lading.storage.contract import ALWAYS, Body, Condition, Entry, check_key, require_file
+from lading.storage.contract import (
+    ALWAYS,
+    NO_ATTRIBUTES,
+    Attributes,
+    Body,
+    Condition,
+    Entry,
+    Unfinished,
+    check_key,
+    require_file,
+)
 from lading.storage.progress import NO_PROGRESS, Progress
 
 _Result = TypeVar("_Result")
 _RACES = 100
+_WORKERS = 8
 
 _FILE_MODE = 0o644  # public data: what a reader may see must not hang on the writer's umask
 _FOLDER_MODE = 0o755
@@ -48,6 +60,16 @@ class LocalStore:
     @property
     def url(self) -> str:
         return str(self._folder)
+
+    @property
+    def workers(self) -> int:
+        return _WORKERS
+
+    def require_access(self, root: str) -> None:
+        place = f"{root}.lading/access"
+        with self._explained(place, "write in"), self._temporary():
+            pass
+        self._remove_empty_folders(self._scratch)
 
     def list(self, prefix: str = "") -> list[Entry]:
         if prefix.rstrip("/"):
@@ -109,7 +131,16 @@ class LocalStore:
             os.fsync(out)
             return self._publish(key, temporary, path, condition)
 
-    def copy(self, source_key: str, key: str, *, digest: Digest, source_url: str = "") -> Entry:
+    def copy(
+        self,
+        source_key: str,
+        key: str,
+        *,
+        digest: Digest,
+        attributes: Attributes = NO_ATTRIBUTES,
+        source_url: str = "",
+    ) -> Entry:
+        del attributes  # a folder keeps none
         place = source_url or self.url
         source = Path(place) / check_key(source_key)
         path = self._path(key)
@@ -134,6 +165,31 @@ class LocalStore:
                 path.unlink(missing_ok=True)
                 self._remove_empty_folders(path.parent)
 
+    def delete_version(self, key: str, version: str) -> None:
+        path = self._path(key)
+        with self._explained(key, "delete"), self._exclusive(key):
+            self._require_version(key, version)
+            path.unlink()
+        self._remove_empty_folders(path.parent)
+
+    def cannot_hold(self) -> str:
+        return "a folder has no holds"
+
+    def held(self, prefix: str) -> frozenset[str]:
+        del prefix
+        return frozenset()
+
+    def hold(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            raise StoreError(f"{self.url}/{key}: expected to hold it, but {self.cannot_hold()}")
+
+    def unfinished(self, prefix: str) -> Sequence[Unfinished]:
+        del prefix
+        return []
+
+    def abandon(self, uploads: Iterable[Unfinished]) -> None:
+        """Do nothing: what a killed writer leaves is swept."""
+
     def sweep(self) -> None:
         with self._explained(self._scratch_key, "sweep"), suppress(FileNotFoundError):
             for path in list(self._scratch.iterdir()):
@@ -148,7 +204,8 @@ class LocalStore:
 
     def _entry(self, key: str, found: os.stat_result) -> Entry:
         version = f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"
-        return Entry(key=key, size_bytes=found.st_size, version=version)
+        moment = datetime.fromtimestamp(found.st_mtime, UTC)
+        return Entry(key=key, size_bytes=found.st_size, version=version, modified_at=moment)
 
     def _check(self, key: str, found: Digest, expected: Digest) -> None:
         if not found.agrees_with(expected):
@@ -186,14 +243,17 @@ class LocalStore:
                 raise ConditionError(f"{self.url}/{key}: expected no object, found one") from error
         elif condition.if_version:
             with self._exclusive(key):
-                standing = self.stat(key)
-                if standing is None or standing.version != condition.if_version:
-                    raise ConditionError(f"{self.url}/{key}: expected an unchanged object")
+                self._require_version(key, condition.if_version)
                 temporary.replace(path)
         else:
             _in_folder(path.parent, lambda: temporary.replace(path))
         sync_folder(path.parent)
         return self._entry(key, path.stat())
+
+    def _require_version(self, key: str, version: str) -> None:
+        standing = self.stat(key)
+        if standing is None or standing.version != version:
+            raise ConditionError(f"{self.url}/{key}: expected an unchanged object")
 
     @contextmanager
     def _exclusive(self, key: str) -> Iterator[None]:

@@ -1,16 +1,17 @@
 """Any fsspec URL as the source of a build: listed once, downloaded file by file.
 
 The listing is frozen when the download is whole. A cut download is resumed: a file that is
-here with the size and checksum of the listing is not fetched again.
+here with the size and checksum of the listing is not fetched again, nor are the blocks of one
+that was on its way.
 """
 
 import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ import fsspec
 from lading.errors import SourceError
 from lading.release.layout import SourceFile, check_names
 from lading.release.objects import Digest
-from lading.storage.bytes import CHUNK_BYTES, digest_file, write_atomically
+from lading.storage.bytes import digest_file, write_atomically
+from lading.storage.download import Download, UnrangedError
 from lading.storage.progress import Progress
 
 _WORKERS = 8
@@ -37,16 +39,22 @@ class RemoteFile:
     """Base64, or "" where the source does not tell."""
     md5: str
     """Lower-case hex, or "" where the source does not tell."""
+    fingerprint: str = ""
+    """What tells these bytes from others under the same name, as far as the source says."""
 
 
-def list_remote(url: str) -> list[RemoteFile]:
+def list_remote(url: str, options: Mapping[str, Any]) -> list[RemoteFile]:
     """List a remote build, sorted by path.
+
+    Args:
+        url: the build.
+        options: of the filesystem, as fsspec takes them.
 
     Raises:
         SourceError: it cannot be listed, is empty, or holds a name that cannot ship.
     """
     with _explained(url):
-        filesystem, root = fsspec.core.url_to_fs(url)
+        filesystem, root = fsspec.core.url_to_fs(url, **options)
         found: Mapping[str, Mapping[str, Any]] = filesystem.find(root, detail=True)
     prefix = root.rstrip("/") + "/"
     files = sorted(
@@ -68,6 +76,7 @@ def fetch_build(
     folder: Path,
     listing_path: Path,
     *,
+    options: Mapping[str, Any],
     digest: Callable[[Path], Digest],
     progress: Progress,
 ) -> tuple[int, int]:
@@ -79,6 +88,7 @@ def fetch_build(
         url: the build.
         folder: where to.
         listing_path: where the listing is frozen.
+        options: of the filesystem, as fsspec takes them.
         digest: how the files that are here are digested; the listing keeps the sha256.
         progress: told of files and bytes.
 
@@ -88,25 +98,11 @@ def fetch_build(
     Raises:
         SourceError: a file cannot be read, or is not what the listing says.
     """
-    files = list_remote(url)
+    files = list_remote(url, options)
     missing = [each for each in files if not _is_here(folder / each.path, each)]
-    progress.set_size(sum(each.size_bytes for each in missing))
-    progress.set_files(len(missing))
     with _explained(url):
-        filesystem, root = fsspec.core.url_to_fs(url)
-        with ThreadPoolExecutor(max_workers=_WORKERS) as pool:
-            futures = [
-                pool.submit(
-                    _fetch, filesystem, f"{root.rstrip('/')}/{each.path}", each, folder, progress
-                )
-                for each in missing
-            ]
-            try:
-                for future in futures:
-                    future.result()
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
+        filesystem, root = fsspec.core.url_to_fs(url, **options)
+        _fetch_all(filesystem, root.rstrip("/"), missing, folder, progress)
     rows = [
         {
             "path": each.path,
@@ -162,7 +158,10 @@ def _parse_entry(path: str, entry: Mapping[str, Any]) -> RemoteFile:
         md5 = base64.b64decode(md5).hex()
     elif len(etag) == hashlib.md5(usedforsecurity=False).digest_size * 2 and "-" not in etag:
         md5 = etag
-    return RemoteFile(path, int(entry["size"]), str(entry.get("crc32c", "")), md5)
+    stamps = ("generation", "ETag", "etag", "crc32c", "mtime", "LastModified", "updated")
+    fingerprint = " ".join(str(entry[each]) for each in ("size", *stamps) if entry.get(each))
+    crc32c = str(entry.get("crc32c", ""))
+    return RemoteFile(path, int(entry["size"]), crc32c, md5, fingerprint)
 
 
 def _is_here(path: Path, file: RemoteFile) -> bool:
@@ -183,26 +182,67 @@ def _fault_of(path: Path, file: RemoteFile) -> str:
     return ""
 
 
-def _fetch(
-    filesystem: Any, remote: str, file: RemoteFile, folder: Path, progress: Progress
+def _fetch_all(
+    filesystem: Any, root: str, files: list[RemoteFile], folder: Path, progress: Progress
 ) -> None:
-    target = folder / file.path
-    temporary = target.with_name(f".{target.name}.part")
-    progress.start_file(file.path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        filesystem.open(remote, "rb", block_size=8 * CHUNK_BYTES) as reader,
-        temporary.open("wb") as writer,
-    ):
-        while piece := reader.read(CHUNK_BYTES):
-            writer.write(piece)
-            progress.relative_update(len(piece))
-    fault = _fault_of(temporary, file)
+    """Fetch files, the blocks of all of them in one queue, so that no large one comes last."""
+    downloads = [
+        Download(
+            filesystem,
+            f"{root}/{each.path}",
+            folder / each.path,
+            size=each.size_bytes,
+            fingerprint=each.fingerprint,
+        )
+        for each in files
+    ]
+    blocks = {at: each.missing() for at, each in enumerate(downloads)}
+    progress.set_size(sum(b.stop - b.start for each in blocks.values() for b in each))
+    progress.set_files(len(files))
+    with ThreadPoolExecutor(max_workers=_WORKERS) as pool:
+        queue: list[tuple[int, list[Future[None]]]] = []
+        try:
+            for at, download in enumerate(downloads):
+                progress.start_file(files[at].path)
+                queue.append(
+                    (at, [pool.submit(download.fetch, each, progress) for each in blocks[at]])
+                )
+            for at, futures in queue:
+                try:
+                    for future in futures:
+                        future.result()
+                except UnrangedError:
+                    wait(futures)
+                    downloads[at].fetch_whole(progress)
+                _finish(filesystem, files[at], downloads[at], folder / files[at].path)
+                progress.finish_file(files[at].path)
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _finish(filesystem: Any, file: RemoteFile, download: Download, target: Path) -> None:
+    """Give a file its name, if it is what the source says it is."""
+    known = file if file.crc32c or file.md5 else _ask_checksum(filesystem, file, download.remote)
+    fault = _fault_of(download.part, known)
     if fault:
-        temporary.unlink()
-        raise SourceError(f"{remote}: {fault}", hint="run the same command; it is fetched anew")
-    temporary.replace(target)
-    progress.finish_file(file.path)
+        download.discard()
+        raise SourceError(
+            f"{download.remote}: {fault}", hint="run the same command; it is fetched anew"
+        )
+    download.finish(target)
+
+
+def _ask_checksum(filesystem: Any, file: RemoteFile, remote: str) -> RemoteFile:
+    """Ask S3 for the checksum of an object whose ETag is none; other filesystems have no answer."""
+    if not hasattr(filesystem, "call_s3"):
+        return file
+    bucket, key, _ = filesystem.split_path(remote)
+    with suppress(Exception):  # a checksum more is welcome; a refusal to tell it is none of ours
+        told = filesystem.call_s3("head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+        if told.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT":
+            return replace(file, crc32c=str(told.get("ChecksumCRC32C", "")))
+    return file
 
 
 @contextmanager

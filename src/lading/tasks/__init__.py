@@ -9,6 +9,7 @@ from typing import Any
 
 __all__ = [  # noqa: RUF022  the order of a release
     "DOIT_CONFIG",
+    "task_access",
     "task_fetch",
     "task_check",
     "task_compress_sqlite",
@@ -16,9 +17,13 @@ __all__ = [  # noqa: RUF022  the order of a release
     "task_manifest",
     "task_upload",
     "task_promote",
+    "task_hold",
     "task_distribute",
     "task_plan",
     "task_verify",
+    "task_rollback",
+    "task_prune",
+    "task_unlock",
     "task_staging_cleanup",
 ]
 

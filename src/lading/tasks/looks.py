@@ -15,6 +15,7 @@ from lading.release.layout import Artifact, Layout
 from lading.release.manifest import Manifest, parse_manifest
 from lading.release.names import Prefix, ReleaseDestination
 from lading.ship.depot import DepotTarget
+from lading.ship.hold import HoldTarget
 from lading.ship.promote import PrefixTarget
 from lading.ship.receipts import load_receipt
 from lading.ship.shipment import Shipment
@@ -28,6 +29,7 @@ from lading.tasks.steps import Outcome
 from lading.tasks.wording import count, format_bytes
 
 _SHOWN_FAULTS = 5
+_IDLE = {"keep", "skip", "leave", "left to you"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class PlanRow:
     target: str
     """What would change."""
     change: str
-    """How: make, keep, send, copy, replace, delete, skip, refuse."""
+    """How: make, keep, send, copy, replace, delete, hold, leave, skip, refuse."""
     files: int
     """How many files."""
     size_bytes: int
@@ -70,7 +72,7 @@ def plan(session: Session, progress: Progress) -> Outcome:
     )
     rows = list(_plan_rows(session, progress))
     console.print(_render_plan(rows), soft_wrap=False)
-    pending = [row for row in rows if row.change not in {"keep", "skip", "left to you"}]
+    pending = [row for row in rows if row.change not in _IDLE]
     console.print(
         "nothing to do" if not pending else "nothing was written; `doit distribute` does it"
     )
@@ -124,7 +126,7 @@ def verify(session: Session, progress: Progress) -> Outcome:
 
 def _plan_rows(session: Session, progress: Progress) -> Iterator[PlanRow]:
     if session.is_remote and not session.listing_path.exists():
-        files = list_remote(session.source_url)
+        files = list_remote(session.source_url, session.config.source.options)
         size = sum(each.size_bytes for each in files)
         yield PlanRow("fetch", "download", len(files), size, "the rest is known afterwards")
         return
@@ -137,6 +139,9 @@ def _plan_rows(session: Session, progress: Progress) -> Iterator[PlanRow]:
     for destination in release.destinations:
         for prefix in destination.prefixes:
             yield from _promote_rows(session, destination, prefix, foreseen)
+    for destination in release.destinations:
+        for prefix in destination.prefixes:
+            yield from _hold_rows(session, destination, prefix, foreseen)
     for call in release.calls:
         state = "skip" if call.skipped else "left to you"
         yield PlanRow(call.task, state, 0, 0, call.skipped or call.effect)
@@ -179,7 +184,7 @@ def _upload_rows(
     except LadingError as error:
         yield PlanRow(name, "refuse", 0, 0, str(error))
         return
-    note = f"and {count(len(foreseen.unmade), 'archive')} made first" if foreseen.unmade else ""
+    note = _note_unmade(foreseen)
     groups = (("send", changes.send), ("copy", changes.copy), ("replace", changes.replace))
     for change, objects in groups:
         if objects or (change == "send" and foreseen.unmade):
@@ -207,7 +212,7 @@ def _promote_rows(
         state = target.observe()
         if foreseen.unmade:
             # the manifest is not whole yet, so an immutable prefix cannot be judged
-            changes = plan_prefix(foreseen.shipment.objects, state.digests)
+            changes = plan_prefix(foreseen.shipment.objects, state.digests, state.ours)
         else:
             changes = target.plan(state).changes
     except LadingError as error:
@@ -219,8 +224,41 @@ def _promote_rows(
     yield from _prefix_rows(name, changes, foreseen)
 
 
+def _hold_rows(
+    session: Session, destination: ReleaseDestination, prefix: Prefix, foreseen: Foreseen
+) -> Iterator[PlanRow]:
+    if not prefix.held:
+        return
+    name = f"hold:{prefix.task}"
+    known = load_receipt(steps.promote_receipt_path(session, prefix))
+    try:
+        store = ReadOnly(session.store(destination))
+        reason = prefix.hold_skipped or store.cannot_hold()
+        if reason:
+            yield PlanRow(name, "skip", 0, 0, reason)
+            return
+        target = HoldTarget(store, prefix, foreseen.shipment, known)
+        changes = target.plan(target.observe())
+    except LadingError as error:
+        yield PlanRow(name, "refuse", 0, 0, str(error))
+        return
+    if changes.wrong and not foreseen.unmade:
+        first = next(iter(changes.wrong))
+        told = f"{target.place}/{first}: expected other bytes, found an object that is held"
+        yield PlanRow(name, "refuse", len(changes.wrong), 0, told)
+    note = _note_unmade(foreseen)
+    for change, group in (("hold", changes.hold), ("keep", changes.kept)):
+        if group:
+            size = sum(each.size_bytes for each in group.values())
+            yield PlanRow(name, change, len(group), size, note if change == "hold" else "")
+
+
+def _note_unmade(foreseen: Foreseen) -> str:
+    return f"and {count(len(foreseen.unmade), 'archive')} made first" if foreseen.unmade else ""
+
+
 def _prefix_rows(name: str, changes: PrefixChanges, foreseen: Foreseen) -> Iterator[PlanRow]:
-    note = f"and {count(len(foreseen.unmade), 'archive')} made first" if foreseen.unmade else ""
+    note = _note_unmade(foreseen)
     groups = {
         "copy": [each.size_bytes for each in changes.copy.values()],
         "replace": [each.size_bytes for each in changes.replace.values()],
@@ -231,6 +269,9 @@ def _prefix_rows(name: str, changes: PrefixChanges, foreseen: Foreseen) -> Itera
         if sizes:
             yield PlanRow(name, change, len(sizes), sum(sizes), note)
             note = ""
+    foreign = [n for key, n in changes.foreign.items() if key not in foreseen.hidden_keys]
+    if foreign:
+        yield PlanRow(name, "leave", len(foreign), sum(foreign), "no release put them there")
 
 
 def _local_manifest(session: Session) -> Manifest | None:

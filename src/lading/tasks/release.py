@@ -6,7 +6,7 @@ Each creator only says what a task needs, makes and runs; the work is in ``steps
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from doit import create_after
 from doit.exceptions import TaskFailed
@@ -17,16 +17,28 @@ from lading.errors import LadingError, SourceError
 from lading.release.layout import Artifact, Layout, journals_of
 from lading.release.names import Prefix, ReleaseDestination
 from lading.ship.depot import DepotTarget
+from lading.ship.hold import HoldTarget
 from lading.ship.promote import PrefixTarget
 from lading.ship.target import Target
 from lading.storage import Progress
-from lading.tasks import looks, steps
+from lading.tasks import looks, steps, upkeep
 from lading.tasks.board import BOARD
 from lading.tasks.session import Session, current
 from lading.tasks.steps import Outcome
 
 Task = dict[str, Any]
 Step = Callable[[Session, Progress], Outcome]
+
+
+def task_access() -> Iterator[Task]:
+    """Ask each destination first for all that a release needs."""
+    yield {
+        "name": None,
+        "doc": "Ask each destination first for all that a release needs.",
+    }
+    session = current()
+    for destination in {each.name: each for each in session.destinations()}.values():
+        yield _access_task(destination)
 
 
 def task_fetch() -> Task:
@@ -137,9 +149,23 @@ def task_promote() -> Iterator[Task]:
             yield _promote_task(session, destination, prefix)
 
 
+def task_hold() -> Iterator[Task]:
+    """Hold the objects of each prefix that is to be held."""
+    yield {
+        "name": None,
+        "doc": "Hold the objects of each prefix that is to be held.",
+    }
+    session = current()
+    for destination in session.destinations():
+        for prefix in destination.prefixes:
+            if prefix.held:
+                yield _hold_task(session, destination, prefix)
+
+
 def task_distribute() -> Task:
     """Release: all of the above, and the same command again after any failure."""
-    return {"actions": None, "task_dep": ["check", "manifest", "upload", "promote"]}
+    needed = ["access", "check", "manifest", "upload", "promote", "hold"]
+    return {"actions": None, "task_dep": needed}
 
 
 def task_plan() -> Task:
@@ -152,9 +178,26 @@ def task_verify() -> Task:
     return _task("verify", looks.verify, writes=False, quiet=True)
 
 
+def task_rollback() -> Task:
+    """Switch a channel's prefixes back to an earlier release."""
+    return _task("rollback", upkeep.rollback, needs="channel")
+
+
+def task_prune() -> Task:
+    """Show what no release needs any more; yes=1 deletes it."""
+    acts = current().variables.yes
+    return _task("prune", upkeep.prune, needs="nothing", writes=acts, quiet=True)
+
+
+def task_unlock() -> Task:
+    """Show the locks of a channel's prefixes; yes=1 breaks them."""
+    acts = current().variables.yes
+    return _task("unlock", upkeep.unlock, needs="channel", writes=acts, quiet=True)
+
+
 def task_staging_cleanup() -> Task:
     """Empty the staging root of every destination."""
-    return _task("staging_cleanup", steps.staging_cleanup, needs_release=False)
+    return _task("staging_cleanup", upkeep.staging_cleanup, needs="nothing")
 
 
 _CREATORS: dict[str, Callable[[], Any]] = {
@@ -180,7 +223,7 @@ def _task(
     name: str,
     step: Step,
     *,
-    needs_release: bool = True,
+    needs: Literal["release", "channel", "nothing"] = "release",
     writes: bool = True,
     quiet: bool = False,
     targets: Sequence[str] = (),
@@ -201,10 +244,17 @@ def _task(
             "summary": outcome.summary,
             "changed": outcome.changed,
             "warnings": list(outcome.warnings),
+            "notes": list(outcome.notes),
+            "skipped": outcome.skipped,
             "made": made,
         }
 
-    meta = {"needs_release": needs_release, "writes": writes, "quiet": quiet}
+    meta = {
+        "needs_release": needs == "release",
+        "needs_channel": needs == "channel",
+        "writes": writes,
+        "quiet": quiet,
+    }
     return {
         "actions": [run],
         "clean": True,
@@ -232,6 +282,17 @@ def _sha256_of(target: str) -> str:
         return ""
 
 
+def _access_task(destination: ReleaseDestination) -> Task:
+    def step(session: Session, progress: Progress) -> Outcome:
+        return steps.access(session, destination, progress)
+
+    return {
+        **_task(f"access:{destination.name}", step, needs="nothing"),
+        "name": destination.name,
+        "doc": f"Ask {destination.name} for all that a release needs.",
+    }
+
+
 def _upload_task(session: Session, destination: ReleaseDestination) -> Task:
     def step(session: Session, progress: Progress) -> Outcome:
         return steps.upload(session, destination, progress)
@@ -250,7 +311,7 @@ def _upload_task(session: Session, destination: ReleaseDestination) -> Task:
         "name": destination.task,
         "doc": f"Send what is missing to the depot of {destination.name}.",
         "file_dep": [_name(session.manifest_path)],
-        "task_dep": ["manifest"],
+        "task_dep": [f"access:{destination.name}", "manifest"],
     }
 
 
@@ -273,6 +334,28 @@ def _promote_task(session: Session, destination: ReleaseDestination, prefix: Pre
         "doc": f"Switch {prefix.name} at {destination.name} to the release.",
         "file_dep": [_name(path) for path in (session.manifest_path, *uploads)],
         "task_dep": ["upload"],
+    }
+
+
+def _hold_task(session: Session, destination: ReleaseDestination, prefix: Prefix) -> Task:
+    def step(session: Session, progress: Progress) -> Outcome:
+        return steps.hold(session, destination, prefix, progress)
+
+    def make() -> HoldTarget:
+        return steps.hold_target(session, prefix, session.store(destination))
+
+    promoted = steps.promote_receipt_path(session, prefix)
+    return {
+        **_task(
+            f"hold:{prefix.task}",
+            step,
+            targets=[_name(steps.hold_receipt_path(session, prefix))],
+            uptodate=[partial(_is_settled, make)],
+        ),
+        "name": prefix.task,
+        "doc": f"Hold the objects of {prefix.name} at {destination.name}.",
+        "file_dep": [_name(session.manifest_path), _name(promoted)],
+        "task_dep": [f"promote:{prefix.task}"],
     }
 
 

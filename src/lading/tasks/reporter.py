@@ -18,6 +18,7 @@ from lading.tasks.wording import count
 
 END_WITHIN_S = 5  # CI services kill about ten seconds after they ask
 TAG_EXAMPLE = "doit distribute type=nightly tag=nightly-2025-02-05 staging=1"
+FIRST_STEP = "fetch"  # every other step of a release waits for it
 
 
 class ReleaseReporter:
@@ -40,6 +41,7 @@ class ReleaseReporter:
         self._selected: list[str] = []
         self._closure: list[Any] = []
         self._refusals: list[str] = []
+        self._notes: list[str] = []
         self._lock = RunLock(sessions.current().work / "run.lock")
 
     def initialize(self, tasks: Mapping[str, Any], selected_tasks: Iterable[str]) -> None:
@@ -61,6 +63,13 @@ class ReleaseReporter:
             raise InvalidTask(
                 f"tag: expected tag=... on the command line, got nothing; example: {TAG_EXAMPLE}"
             )
+        if not session.channel and any(each["needs_channel"] for each in ours):
+            channels = [*session.config.channels]
+            raise InvalidTask(
+                f"type: expected one of {', '.join(channels)}, got nothing;"
+                f" example: doit {' '.join(self._selected)} type={channels[0]}"
+            )
+        self._ask_access_first()
         try:
             if any(each["writes"] for each in ours):
                 self._lock.acquire()
@@ -69,7 +78,9 @@ class ReleaseReporter:
         self._board.install_signal_handlers()
         self._begun = True
         self._is_release = any(task.name == "distribute" for task in self._closure)
-        if session.release is not None and any(each["writes"] for each in ours):
+        if session.release is not None and any(
+            each["writes"] and each["needs_release"] for each in ours
+        ):
             release = session.release
             places = ", ".join(each.name for each in release.destinations)
             self._display.line(
@@ -93,6 +104,8 @@ class ReleaseReporter:
             return
         values = task.values or {}
         state = "done" if values.get("changed", True) else "unchanged"
+        state = "skipped" if values.get("skipped") else state
+        self._notes += values.get("notes", ())
         self._display.ended(self._board.end(task.name, state, str(values.get("summary", ""))))
         for warning in values.get("warnings", ()):
             self._display.line(f"{task.name} warns: {warning}", "yellow")
@@ -146,9 +159,22 @@ class ReleaseReporter:
             self._note_calls(interrupted)
             self._display.table(self._board.rows)
             self._verdict(interrupted)
+            for note in self._notes:
+                self._display.line(note)
         else:
             self._failures()  # a look has nothing to resume; its error says what to do
         self._refuse_phantoms()
+
+    def _ask_access_first(self) -> None:
+        """Begin nothing before the destinations answered, in a run that is to reach them.
+
+        A run that stays on this machine, such as `doit check`, asks no destination.
+        """
+        names = [each.name for each in self._closure]
+        asked = [each for each in names if each.startswith("access:")]
+        if FIRST_STEP in names:
+            # before doit looks at it: the tasks are read one by one, after this
+            self._tasks[FIRST_STEP].task_dep.extend(sorted(asked))
 
     def _close_running(self) -> bool:
         running = self._board.running

@@ -15,7 +15,13 @@ from lading.errors import LadingError, UsageError
 from lading.prepare.build import list_build
 from lading.prepare.digests import DigestCache
 from lading.release.layout import Layout, SourceFile, plan_layout
-from lading.release.names import Release, ReleaseDestination, release_folder, resolve_release
+from lading.release.names import (
+    Release,
+    ReleaseDestination,
+    release_folder,
+    resolve_release,
+    root_of,
+)
 from lading.storage import Store, open_store
 from lading.storage.open import local_path
 from lading.storage.source import load_listing
@@ -128,12 +134,22 @@ class Session:
         except LadingError:
             return None
 
+    @property
+    def root(self) -> str:
+        """Root of this run inside every destination."""
+        return root_of(staging=bool(self.variables.staging))
+
+    @property
+    def channel(self) -> str:
+        """Name of the channel that was asked for, or ""."""
+        return self.release.channel if self.release else self.variables.type
+
     def destinations(self) -> list[ReleaseDestination]:
         """Return the destinations of this release, or, without a tag, those of every channel."""
         if self.release is not None:
             return list(self.release.destinations)
         return [
-            ReleaseDestination(name, place.url, place.depot or place.url, "", channel, ())
+            ReleaseDestination(name, place.url, place.depot or place.url, self.root, channel, ())
             for channel, each in self.config.channels.items()
             for name, place in self.config.destinations.items()
             if not each.destinations or name in each.destinations
@@ -141,11 +157,32 @@ class Session:
 
     def store(self, destination: ReleaseDestination) -> Store:
         """Open the store of a destination's public objects, guarded in staging."""
-        return open_store(destination.url, self.base, root=destination.root)
+        return self._open(destination.name, destination.url, destination.root)
 
     def depot(self, destination: ReleaseDestination) -> Store:
         """Open the store of a destination's depot, guarded in staging."""
-        return open_store(destination.depot_url, self.base, root=destination.root)
+        return self._open(destination.name, destination.depot_url, destination.root)
+
+    def places(self, root: str) -> dict[str, Store]:
+        """Open every place of every destination by URL, guarded where ``root`` is not "".
+
+        Depots that stand elsewhere are places too.
+        """
+        return {
+            url: self._open(name, url, root)
+            for name, each in self.config.destinations.items()
+            for url in (each.url, each.depot)
+            if url
+        }
+
+    def _open(self, name: str, url: str, root: str) -> Store:
+        return open_store(
+            url,
+            self.base,
+            root=root,
+            options=self.config.destinations[name],
+            sessions=self.run_folder / "sessions",
+        )
 
 
 def open_session(given: Mapping[str, str], folder: Path) -> Session:

@@ -3,52 +3,42 @@
 A step returns its outcome for the closing table. It never prints and never names itself.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lading.errors import (
-    GateError,
-    LadingError,
     PrepareError,
     RefusedError,
     SourceError,
     VerifyError,
 )
 from lading.prepare import archives
-from lading.prepare.baseline import compare, read_manifest
-from lading.prepare.databases import at_rest, check_database, live_journal
+from lading.prepare.databases import at_rest, check_database
 from lading.prepare.describe import describe_release, digest_artifacts, locate
 from lading.prepare.digests import DigestCache
 from lading.prepare.gates import (
-    Examination,
-    GateResult,
-    Rows,
-    Sizes,
     accept,
-    count_tables,
     examine,
-    load_tables,
     render_report,
     require_gates,
-    results_of,
     sources_in,
     warnings_of,
 )
-from lading.release.layout import RELEASE_KEY, Artifact, Layout
+from lading.release.changes import PrefixChanges
+from lading.release.layout import Artifact, Layout
 from lading.release.manifest import Manifest, documents_of, parse_manifest
-from lading.release.names import Prefix, Release, ReleaseDestination, resolve_release
+from lading.release.names import Prefix, Release, ReleaseDestination
 from lading.services.git import commit_time, resolve_commit
-from lading.ship.cleanup import clean_staging, plan_staging_cleanup
 from lading.ship.depot import DepotTarget
-from lading.ship.history import promotion_before
+from lading.ship.hold import HoldTarget
 from lading.ship.promote import PrefixTarget
 from lading.ship.receipts import load_receipt, render_receipt
 from lading.ship.shipment import Shipment
 from lading.ship.target import settle
-from lading.storage import Progress, ReadOnly, Store, open_store
+from lading.storage import Progress, Store
 from lading.storage.bytes import write_atomically
 from lading.storage.source import fetch_build, load_fetched
+from lading.tasks.last_release import compare_with_last, known_tables
 from lading.tasks.session import Session
 from lading.tasks.wording import count, format_bytes
 
@@ -63,6 +53,10 @@ class Outcome:
     """Whether anything was done at all."""
     warnings: tuple[str, ...] = ()
     """What a person should look at, one line each."""
+    notes: tuple[str, ...] = ()
+    """What stands below the closing table, one line each."""
+    skipped: bool = False
+    """Whether it was left out, for the reason in ``summary``."""
 
 
 def need_release(session: Session) -> Release:
@@ -83,6 +77,7 @@ def fetch(session: Session, progress: Progress) -> Outcome:
         session.source_url,
         session.build,
         session.listing_path,
+        options=session.config.source.options,
         digest=session.cache.digest,
         progress=progress,
     )
@@ -121,7 +116,7 @@ def check(session: Session, progress: Progress) -> Outcome:
     )
     results = found.results
     if layout and not any(each.stops for each in results):
-        results = (*results, *_beside_last_release(session, layout, found))
+        results = (*results, *compare_with_last(session, release, layout, found))
     results = accept(results, session.variables.accept)
     tables = {
         path: {"sources": found.sources[path], "size_bytes": found.sizes[path], "rows": rows}
@@ -138,81 +133,6 @@ def check(session: Session, progress: Progress) -> Outcome:
     if accepted:
         parts.append(f"{accepted} accepted")
     return Outcome(", ".join([*parts, shipped]), warnings=warnings_of(results))
-
-
-def _beside_last_release(session: Session, layout: Layout, found: Examination) -> list[GateResult]:
-    """Compare with what readers have: the channel's public release, also in a rehearsal."""
-    try:
-        last = find_last_release(session)
-    except LadingError as error:
-        told = f"last release: expected to compare with it, but could not read it: {error}"
-        return [GateResult("last_release", need_release(session).channel, warned=told)]
-    if last is None:
-        return []
-    sizes = {each.path: each.size_bytes for each in session.files} | found.sizes
-    return results_of(compare(session.config.gates, layout, found.rows, sizes, last))
-
-
-def find_last_release(session: Session) -> Manifest | None:
-    """Return the manifest of the channel's last public release, or None where there is none yet.
-
-    It is never this release: where readers have that already, the one before it is taken, so
-    that a run that goes on judges as the one that was cut.
-
-    Raises:
-        LadingError: no place could tell, and one could not be read.
-    """
-    release = need_release(session)
-    moving = {
-        each for each in session.config.channels[release.channel].prefixes if "{tag}" not in each
-    }
-    public = resolve_release(session.config, release.channel, release.tag, staging=False)
-    faults: list[LadingError] = []
-    for destination in public.destinations:
-        for prefix in destination.prefixes:
-            if prefix.name not in moving:
-                continue
-            try:
-                found = _last_of(session, release, destination, prefix)
-            except LadingError as error:
-                faults.append(error)  # another place may tell
-                continue
-            if found is not None:
-                return found
-    if faults:
-        raise faults[0]
-    return None
-
-
-def _last_of(
-    session: Session, release: Release, destination: ReleaseDestination, prefix: Prefix
-) -> Manifest | None:
-    store = ReadOnly(open_store(destination.url, session.base))
-    found = read_manifest(store, f"{prefix.key_prefix}{RELEASE_KEY}", release.channel)
-    if found is None or found.tag != release.tag:
-        return found
-    before = promotion_before(store, prefix, release.tag)
-    key = destination.manifest_key(before.tag) if before else ""
-    return read_manifest(store, key, release.channel) if before else None
-
-
-def known_tables(session: Session, layout: Layout, cache: DigestCache) -> tuple[Rows, Sizes]:
-    """Return rows and sizes at rest of all that ships: from the report of ``check``, else counted.
-
-    A database that was left open is not counted here, since that takes a snapshot; nor is a
-    broken one, which ``check`` refuses.
-    """
-    report = load_tables(session.report_path)
-    rows: Rows = {}
-    sizes = {each.path: each.size_bytes for each in session.files}
-    for path in layout.source_paths:
-        told = report.get(path)
-        if told and told.sources == archives.digests_of(sources_of(session, path), cache):
-            rows[path], sizes[path] = told.rows, told.size_bytes
-        elif live_journal(session.build / path) is None:
-            with suppress(GateError):
-                rows.update(count_tables(session.config, session.build, path))
-    return rows, sizes
 
 
 def sources_of(session: Session, path: str) -> list[Path]:
@@ -354,15 +274,58 @@ def promote(
     plan, receipt = settle(target, progress)
     write_atomically(promote_receipt_path(session, prefix), render_receipt(receipt))
     changes = plan.changes
+    told = tell_foreign(prefix, changes)
     if plan.is_empty or changes.is_empty:
-        return Outcome(f"{count(len(changes.kept), 'object')} as released", changed=False)
+        summary = f"{count(len(changes.kept), 'object')} as released"
+        return Outcome(summary, changed=False, warnings=told)
     numbers = {
         "new": changes.copy,
         "replaced": changes.replace,
         "deleted": changes.delete,
         "kept": changes.kept,
     }
-    return Outcome(", ".join(f"{len(each)} {word}" for word, each in numbers.items() if each))
+    summary = ", ".join(f"{len(each)} {word}" for word, each in numbers.items() if each)
+    return Outcome(summary, warnings=told)
+
+
+def access(session: Session, destination: ReleaseDestination, progress: Progress) -> Outcome:
+    """Ask a destination and its depot, before anything long, for all that a release needs.
+
+    Raises:
+        StoreError: a place in which this run could not list, write, read and delete.
+    """
+    del progress
+    store, depot = session.store(destination), session.depot(destination)
+    for place in {each.url: each for each in (store, depot)}.values():
+        place.require_access(destination.root)
+    return Outcome("may list, write, read and delete", changed=False)
+
+
+def hold(
+    session: Session, destination: ReleaseDestination, prefix: Prefix, progress: Progress
+) -> Outcome:
+    """Hold every object of the release below one prefix; write the receipt."""
+    store = session.store(destination)
+    reason = prefix.hold_skipped or store.cannot_hold()
+    if reason:
+        told = f"{reason}: temporary hold on every object of {prefix.name}"
+        return Outcome(told, changed=False, skipped=True)
+    changes, receipt = settle(hold_target(session, prefix, store), progress)
+    write_atomically(hold_receipt_path(session, prefix), render_receipt(receipt))
+    if changes.is_empty:
+        return Outcome(f"{count(len(changes.kept), 'object')} held already", changed=False)
+    kept = f", {len(changes.kept)} already" if changes.kept else ""
+    return Outcome(f"{count(len(changes.hold), 'object')} held{kept}")
+
+
+def tell_foreign(prefix: Prefix, changes: PrefixChanges) -> tuple[str, ...]:
+    """Say which objects below a prefix were left alone, since no release put them there."""
+    if not changes.foreign:
+        return ()
+    first = next(iter(changes.foreign))
+    more = f" and {len(changes.foreign) - 1} more" if len(changes.foreign) > 1 else ""
+    told = f"{prefix.destination}: {prefix.name}/{first}{more}: no release put it there"
+    return (f"{told}, so it stays; remove it, or set `owned = true` in the channel",)
 
 
 def require_uploads(session: Session) -> None:
@@ -379,29 +342,6 @@ def require_uploads(session: Session) -> None:
                 f"upload:{destination.task}: expected a receipt of this manifest"
                 f" ({wanted[:16]}…), found another or none"
             )
-
-
-def staging_cleanup(session: Session, progress: Progress) -> Outcome:
-    """Empty the staging root of every destination.
-
-    Raises:
-        RefusedError: ``staging=0`` was asked for.
-    """
-    if session.variables.staging is False:
-        raise RefusedError("staging: expected 1 or nothing, since only staging is emptied; got 0")
-    del progress
-    objects, size = 0, 0
-    urls = {url for d in session.config.destinations.values() for url in (d.url, d.depot) if url}
-    for url in sorted(urls):
-        store = open_store(url, session.base, root="staging/")
-        entries = plan_staging_cleanup(store)
-        clean_staging(store, entries)
-        objects, size = objects + len(entries), size + sum(each.size_bytes for each in entries)
-    places = count(len(urls), "place")
-    return Outcome(
-        f"{count(objects, 'object')} deleted, {format_bytes(size)}, in {places}",
-        changed=bool(objects),
-    )
 
 
 def load_shipment(session: Session) -> Shipment:
@@ -441,6 +381,12 @@ def prefix_target(
     )
 
 
+def hold_target(session: Session, prefix: Prefix, store: Store) -> HoldTarget:
+    """Return the holds of a prefix as a target of this release."""
+    known = load_receipt(promote_receipt_path(session, prefix))
+    return HoldTarget(store, prefix, load_shipment(session), known)
+
+
 def upload_receipt_path(session: Session, destination: ReleaseDestination) -> Path:
     """Return where the receipt of an upload is kept."""
     return session.run_folder / "receipts" / "upload" / f"{destination.task}.json"
@@ -449,6 +395,11 @@ def upload_receipt_path(session: Session, destination: ReleaseDestination) -> Pa
 def promote_receipt_path(session: Session, prefix: Prefix) -> Path:
     """Return where the receipt of a promotion is kept."""
     return session.run_folder / "receipts" / "promote" / f"{prefix.task}.json"
+
+
+def hold_receipt_path(session: Session, prefix: Prefix) -> Path:
+    """Return where the receipt of a hold is kept."""
+    return session.run_folder / "receipts" / "hold" / f"{prefix.task}.json"
 
 
 def _archive_outcome(session: Session, artifact: Artifact, *, made: bool) -> Outcome:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lading.config.problems import nearest
 from lading.errors import UsageError
 
-KNOWN = ("type", "tag", "staging", "accept", "config", "deep")
+KNOWN = ("type", "tag", "staging", "accept", "config", "deep", "yes")
 _FEWEST_WORDS = 2
 _TRUE = {"1", "true", "yes"}
 _FALSE = {"0", "false", "no"}
@@ -31,6 +31,8 @@ class Variables:
     """Whether ``verify`` asks every object itself."""
     accept: str
     """Why ``check`` may go on in spite of what differs from the last release, or ""."""
+    yes: bool = False
+    """Whether ``prune`` and ``unlock`` act; else they only show what they would do."""
 
 
 def parse_variables(given: Mapping[str, str], own: Sequence[str] = ()) -> Variables:
@@ -60,6 +62,7 @@ def parse_variables(given: Mapping[str, str], own: Sequence[str] = ()) -> Variab
         config=given.get("config", ""),
         deep=parse_flag("deep", given.get("deep", "0")),
         accept=_parse_reason(given.get("accept", "")),
+        yes=parse_flag("yes", given.get("yes", "0")),
     )
 
 

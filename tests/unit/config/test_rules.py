@@ -51,6 +51,13 @@ def test_sound() -> None:
             ),
         ),
         (
+            {"prefixes": ["{tag}", "stable"], "hold": ["{tag}", "stable"]},
+            (
+                "channels.c.hold[1]: expected a prefix with {tag}, since a second release"
+                " could never use another, got 'stable'"
+            ),
+        ),
+        (
             {"prefixes": ["a"], "destinations": ["gcs", "gsc"]},
             "channels.c.destinations[1]: expected one of gcs, s3, got 'gsc' (did you mean 'gcs'?)",
         ),

@@ -12,7 +12,14 @@ from lading.config.load import parse_config
 from lading.config.models import Config
 from lading.errors import UsageError
 from lading.release.manifest import depot_key_of
-from lading.release.names import Release, release_folder, resolve_release
+from lading.release.names import (
+    Release,
+    release_folder,
+    resolve_channel,
+    resolve_everything,
+    resolve_release,
+    tagged_prefixes,
+)
 
 NIGHTLY = r"nightly-\d{4}-\d{2}-\d{2}"
 STABLE = r"v\d{4}\.\d{1,2}\.\d{1,2}"
@@ -88,7 +95,7 @@ def configs(draw: st.DrawFn) -> Config:
             "tag": r"v\d+",
             "prefixes": prefixes,
             "immutable": draw(st.lists(st.sampled_from(tagged), unique=True)) if tagged else [],
-            "hold": draw(st.lists(st.sampled_from(prefixes), unique=True)),
+            "hold": [each for each in prefixes if "{tag}" in each and draw(st.booleans())],
             "branch": draw(st.sampled_from(["", "main"])),
             "destinations": draw(st.lists(st.sampled_from(sorted(destinations)), unique=True)),
         }
@@ -298,11 +305,12 @@ class TestNames:
     def test_chosen_destinations(self) -> None:
         """A channel that names destinations goes to these, in its own order."""
         config = make_config(
-            {"c": {"tag": "v1", "prefixes": ["c"], "hold": ["c"], "destinations": ["s3"]}}
+            {"c": {"tag": "v1", "prefixes": ["{tag}"], "hold": ["{tag}"], "destinations": ["s3"]}}
         )
         release = resolve_release(config, "", "v1", staging=False)
         assert [each.name for each in release.destinations] == ["s3"]
-        assert [each.task for each in release.calls] == ["hold:s3-c"]
+        assert [(each.task, each.held) for each in release.prefixes] == [("s3-v1", True)]
+        assert release.calls == ()
 
     def test_calls_of_nightly(self) -> None:
         """The calls stand in the order of a release and say what they change."""
@@ -314,13 +322,52 @@ class TestNames:
         ]
 
     def test_calls_of_stable(self) -> None:
-        """A hold is one call a destination and prefix; a deposit that waits says so."""
+        """A hold is no call but a task of its own; a deposit that waits says so."""
         release = resolve_release(make_config(), "", "v2025.2.3", staging=False)
         assert [(each.task, each.effect) for each in release.calls] == [
-            ("hold:gcs-v2025.2.3", "temporary hold on every object of v2025.2.3"),
-            ("hold:s3-v2025.2.3", "temporary hold on every object of v2025.2.3"),
             ("zenodo", "deposit at Zenodo production, left as a draft"),
         ]
+
+    def test_held_prefixes(self) -> None:
+        """The prefixes that the channel names are held; in staging the run says why it does not."""
+        for staging, reason in ((False, ""), (True, "staging")):
+            release = resolve_release(make_config(), "", "v2025.2.3", staging=staging)
+            held = {each.task: each.hold_skipped for each in release.prefixes if each.held}
+            assert held == {"gcs-v2025.2.3": reason, "s3-v2025.2.3": reason}
+
+    @pytest.mark.parametrize(("staging", "root"), [(False, ""), (True, "staging/")])
+    def test_channel_without_a_tag(self, *, staging: bool, root: str) -> None:
+        """Without a tag a channel has its destinations, and the prefixes that need none."""
+        found = resolve_channel(make_config(), "stable", staging=staging)
+        names = [(each.name, [prefix.name for prefix in each.prefixes]) for each in found]
+        assert names == [("gcs", ["stable"]), ("s3", ["stable"])]
+        assert {root} == {each.root for each in found} | {
+            prefix.root for each in found for prefix in each.prefixes
+        }
+
+    def test_unknown_channel_without_a_tag(self) -> None:
+        """An unknown channel is refused with the known ones."""
+        with pytest.raises(UsageError, match="type: expected one of nightly, stable"):
+            resolve_channel(make_config(), "stabel", staging=False)
+
+    def test_every_destination_once(self) -> None:
+        """Each destination is there once, also one of no channel, with all moving prefixes."""
+        config = make_config(
+            {
+                "a": {"tag": "a.*", "prefixes": ["{tag}", "one", "both"], "destinations": ["s3"]},
+                "b": {"tag": "b.*", "prefixes": ["both", "two"], "destinations": ["s3"]},
+            }
+        )
+        found = resolve_everything(config, staging=True)
+        names = {each.name: [prefix.name for prefix in each.prefixes] for each in found}
+        assert names == {"gcs": [], "s3": ["one", "both", "two"]}
+        assert {"staging/"} == {each.root for each in found}
+
+    def test_prefixes_of_a_tag(self) -> None:
+        """A tag has the prefixes that hold it; a channel that is no longer configured has none."""
+        assert tagged_prefixes(make_config(), "stable", "v1.2.3") == ("v1.2.3",)
+        assert tagged_prefixes(make_config(), "nightly", "n") == ()
+        assert tagged_prefixes(make_config(), "gone", "v1.2.3") == ()
 
     def test_tag_that_is_another_prefix(self) -> None:
         """A tag that makes two prefixes the same is refused."""

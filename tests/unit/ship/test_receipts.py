@@ -14,6 +14,7 @@ from lading.ship.receipts import (
     Receipt,
     load_receipt,
     now_utc,
+    objects_known,
     render_receipt,
 )
 
@@ -65,10 +66,12 @@ def test_keys_are_sorted() -> None:
 
 
 def test_knows_only_the_version_that_was_read_back() -> None:
-    """A receipt tells the digest of an object of that version, and of no other object."""
-    assert digest_bytes(b"b") == RECEIPT.knows("b", "17")
-    assert RECEIPT.knows("b", "18") is None
-    assert RECEIPT.knows("c", "17") is None
+    """What a receipt knows is the digest of an object in its version; none knows nothing."""
+    known = objects_known(RECEIPT)
+    assert known["b"] == ProvedObject(digest_bytes(b"b"), "17")
+    known.clear()  # the caller's own: what is noted there does not reach the receipt
+    assert [*RECEIPT.objects] == ["b", "ä b#?.txt"]
+    assert objects_known(None) == {}
 
 
 @pytest.mark.parametrize(

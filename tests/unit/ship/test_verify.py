@@ -116,7 +116,7 @@ def test_missing_and_added_objects(shipped: Shipped) -> None:
     assert shipped.faults() == {
         "gcs eel-hole": (
             f"b.txt: expected {digest_bytes(b'bbbb').describe()}, found none",
-            "more: expected no object, found 5 bytes",
+            "more: expected no object, found 5 bytes that no release put there",
         )
     }
 

@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 from lading.errors import StoreError
 from lading.release.objects import digest_bytes, encode_crc32c
 from lading.storage import Progress
-from lading.storage.bytes import CHUNK_BYTES, copy_in_kernel, digest_file, write_atomically
+from lading.storage.bytes import (
+    CHUNK_BYTES,
+    combine_crc32c,
+    copy_in_kernel,
+    digest_file,
+    write_atomically,
+)
 
 SIZES = [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 7]
 
@@ -167,6 +173,48 @@ class TestCopyInKernel:
         monkeypatch.setattr(os, "copy_file_range", lambda *_: 0)
         with pytest.raises(OSError, match="shrank"):
             copy(source, tmp_path / "target")
+
+
+def crc32c(data: bytes) -> str:
+    """Return a CRC32C as the clouds write it."""
+    return encode_crc32c(google_crc32c.value(data))
+
+
+class TestCombine:
+    """The checksum of the whole from those of its parts."""
+
+    @settings(max_examples=60, deadline=None)
+    @given(parts=st.lists(st.binary(max_size=200), max_size=8))
+    def test_parts_make_the_whole(self, parts: list[bytes]) -> None:
+        """However bytes are split, empty parts among them, the whole has its own CRC32C."""
+        assert combine_crc32c((crc32c(each), len(each)) for each in parts) == crc32c(
+            b"".join(parts)
+        )
+
+    @settings(max_examples=20, deadline=None)
+    @given(head=st.binary(max_size=20), zeros=st.integers(0, 100_000), tail=st.binary(max_size=20))
+    def test_long_parts(self, head: bytes, zeros: int, tail: bytes) -> None:
+        """Parts of any size count: zeros between others are as many as there are."""
+        middle = bytes(zeros)
+        sizes = [(crc32c(each), len(each)) for each in (head, middle, tail)]
+        assert combine_crc32c(sizes) == crc32c(head + middle + tail)
+
+    def test_order_counts(self) -> None:
+        """The same parts in another order are other bytes."""
+        parts = [(crc32c(b"one"), 3), (crc32c(b"two!"), 4)]
+        assert combine_crc32c(parts) != combine_crc32c(reversed(parts))
+
+    def test_size_beyond_memory(self) -> None:
+        """Parts of a TiB of zeros are put together without a byte read, in halves as in one."""
+        tib = 1 << 40
+        quarter = "AAAAAA=="  # that of nothing, carried over zeros by the rule itself
+        whole = combine_crc32c([(crc32c(b"x"), 1), (quarter, tib)])
+        halves = combine_crc32c([(crc32c(b"x"), 1), (quarter, tib // 2), (quarter, tib // 2)])
+        assert whole == halves != crc32c(b"x")
+
+    def test_nothing(self) -> None:
+        """No parts are no bytes."""
+        assert combine_crc32c([]) == "AAAAAA=="
 
 
 class TestWriteAtomically:

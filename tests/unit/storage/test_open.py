@@ -1,9 +1,11 @@
 """Tests of opening a store by its URL."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from lading.config.models import Destination
 from lading.errors import GuardError, StoreError
 from lading.storage import Body, LocalStore, MemoryStore, StagingGuard, open_store
 from lading.storage.open import local_path
@@ -68,8 +70,37 @@ def test_guarded_folder_stages_below_the_root(tmp_path: Path) -> None:
     assert [each.name for each in (tmp_path / "clouds").iterdir()] == ["staging"]
 
 
-@pytest.mark.parametrize("url", ["gs://bucket", "ftp://host/x", "https://host/x"])
+@pytest.mark.parametrize("url", ["ftp://host/x", "https://host/x"])
 def test_unknown_kind_is_refused(tmp_path: Path, url: str) -> None:
     """A URL that no store keeps is refused with the URL and what would do."""
-    with pytest.raises(StoreError, match=f"{url}: expected a path, a file:// or a memory://"):
+    expected = f"destination {url}: expected a path or a file://, s3:// or gs:// URL"
+    with pytest.raises(StoreError, match=expected):
         open_store(url, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("url", "extra"), [("s3://b", "s3"), ("gs://b", "gcs"), ("gcs://b", "gcs")]
+)
+def test_package_of_a_cloud_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, extra: str
+) -> None:
+    """Where the package for a cloud is not installed, the line says what to install."""
+    monkeypatch.setitem(sys.modules, f"lading.storage.{extra}", None)
+    with pytest.raises(StoreError, match=rf"{url}: .*pip install 'lading\[{extra}\]'"):
+        open_store(url, tmp_path)
+
+
+@pytest.mark.parametrize("url", ["gs:///folder", "s3:///folder"])
+def test_cloud_without_a_bucket(tmp_path: Path, url: str) -> None:
+    """A URL of a cloud that names no bucket is refused."""
+    with pytest.raises(StoreError, match=f"{url}: expected a bucket, as in"):
+        open_store(url, tmp_path)
+
+
+def test_bucket_is_one_store(tmp_path: Path) -> None:
+    """A bucket is opened once in a process: its connections are shared; the guard is not."""
+    options = Destination(url="gs://b/data", endpoint="http://127.0.0.1:1", anonymous=True)
+    first = open_store("gs://b/data", tmp_path, options=options)
+    assert first is open_store("gs://b/data", tmp_path, options=options)
+    assert first.url == "gs://b/data"
+    assert isinstance(open_store("gs://b/data", tmp_path, root="s/", options=options), StagingGuard)

@@ -32,15 +32,22 @@ def test_everything() -> None:
         "config": "c.toml",
         "deep": "yes",
         "accept": "two words",
+        "yes": "1",
     }
     expected = Variables(
-        type="a", tag="b", staging=True, config="c.toml", deep=True, accept="two words"
+        type="a",
+        tag="b",
+        staging=True,
+        config="c.toml",
+        deep=True,
+        accept="two words",
+        yes=True,
     )
     assert expected == parse_variables(given)
     assert sorted(KNOWN) == sorted(given)
 
 
-@pytest.mark.parametrize("name", ["staging", "deep"])
+@pytest.mark.parametrize("name", ["staging", "deep", "yes"])
 @pytest.mark.parametrize(
     ("value", "expected"), [*((t, True) for t in TRUE), *((f, False) for f in FALSE)]
 )
@@ -49,7 +56,7 @@ def test_flag(name: str, value: str, *, expected: bool) -> None:
     assert expected == getattr(parse_variables({name: value}), name)
 
 
-@pytest.mark.parametrize("name", ["staging", "deep"])
+@pytest.mark.parametrize("name", ["staging", "deep", "yes"])
 @pytest.mark.parametrize("value", ["2", "on", "off", "y", "t", " 1", "1 ", "-1", "None", "nein"])
 def test_bad_flag(name: str, value: str) -> None:
     """Any other value of a flag is an error, never production."""
@@ -73,14 +80,14 @@ def test_bad_flag(name: str, value: str) -> None:
 def test_misspelt(name: str, meant: str) -> None:
     """A misspelt name is an error with the nearest known name."""
     assert refusal({"tag": "v1", name: "1"}) == (
-        f"{name}=1: expected one of type, tag, staging, accept, config, deep, got {name!r}"
+        f"{name}=1: expected one of type, tag, staging, accept, config, deep, yes, got {name!r}"
         f" (did you mean {meant!r}?)"
     )
 
 
 def test_unknown() -> None:
     """A name that is like no other is an error without a guess."""
-    expected = "zzz=1: expected one of type, tag, staging, accept, config, deep, got 'zzz'"
+    expected = "zzz=1: expected one of type, tag, staging, accept, config, deep, yes, got 'zzz'"
     assert expected == refusal({"zzz": "1"})
 
 
@@ -120,7 +127,7 @@ def test_own() -> None:
     """The project's own variables are known, may be empty, and are offered when misspelt."""
     assert parse_variables({"region": "", "tag": "v1"}, ["region"]).tag == "v1"
     assert refusal({"regoin": "x"}, ("region",)).endswith(
-        "expected one of type, tag, staging, accept, config, deep, region, got 'regoin'"
+        "expected one of type, tag, staging, accept, config, deep, yes, region, got 'regoin'"
         " (did you mean 'region'?)"
     )
 

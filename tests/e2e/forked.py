@@ -1,0 +1,121 @@
+"""The installed doit, started from a process in which the slow libraries stand imported.
+
+    python -m tests.e2e.forked
+
+A run of doit is a fork of this process, so it pays for what it does and not for two seconds of
+imports. Nothing of Lading that looks at the command line or the configuration is imported here.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.project import REPOSITORY
+
+OPENED = "OPENED_FILES_LOG"
+"""Variable that names a file: the run writes there which files it opens."""
+
+
+class ForkedDoit:
+    """Starts runs of doit, one at a time."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.e2e.forked"],
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(
+        self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        """Run doit in a folder, with all of its environment."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        order = {"arguments": arguments, "folder": str(folder), "environment": dict(environment)}
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        done = json.loads(self._process.stdout.readline())
+        return subprocess.CompletedProcess(
+            arguments, done["code"], stdout=done["stdout"], stderr=done["stderr"]
+        )
+
+    def close(self) -> None:
+        """End the process; a run that is under way is waited for."""
+        self._process.communicate(timeout=120)
+
+
+def _run(order: Mapping[str, Any]) -> dict[str, Any]:
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        child = os.fork()
+        if child == 0:
+            os.dup2(out.fileno(), 1)
+            os.dup2(err.fileno(), 2)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            _become_doit(order)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        said = {}
+        for name, file in (("stdout", out), ("stderr", err)):
+            file.seek(0)
+            said[name] = file.read().decode()
+    return {"code": code, **said}
+
+
+def _become_doit(order: Mapping[str, Any]) -> None:
+    code: Any = 70
+    try:
+        os.environ.clear()
+        os.environ.update(order["environment"])
+        os.chdir(order["folder"])
+        sys.argv = ["doit", *order["arguments"]]
+        sys.path.remove(str(REPOSITORY))
+        if log := os.environ.get(OPENED):
+            _note_opened(Path(log))
+
+        from doit.__main__ import main as doit  # noqa: PLC0415  of this run alone
+
+        code = doit()
+    except SystemExit as error:
+        code = error.code
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+
+
+def _note_opened(log: Path) -> None:
+    """Write the name of each file that is opened from now on into a log."""
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and isinstance(arguments[0], str):
+            os.write(out, f"{Path(arguments[0]).absolute()}\n".encode())
+
+    sys.addaudithook(hook)
+
+
+def main() -> None:
+    """Run what each line of standard input asks for, until it ends."""
+    import doit.doit_cmd  # noqa: F401, PLC0415
+    import pyarrow.parquet  # noqa: F401, PLC0415
+    import rich.table  # noqa: F401, PLC0415
+
+    import lading.config.load  # noqa: PLC0415
+    import lading.storage.gcs  # noqa: PLC0415
+    import lading.storage.s3  # noqa: F401, PLC0415
+
+    answers = os.fdopen(os.dup(1), "w")
+    for line in sys.stdin:
+        answers.write(json.dumps(_run(json.loads(line))) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
