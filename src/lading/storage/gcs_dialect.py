@@ -61,7 +61,7 @@ class GcsDialect:
                 skip_instance_cache=True,
             )
         except (google.auth.exceptions.GoogleAuthError, ValueError, OSError) as error:
-            words = str(error).splitlines()[0]
+            words = _first_line(error).partition(". ")[0]
             raise StoreError(
                 f"{bucket.url}: expected Google credentials, got: {words}", hint=_LOGIN
             ) from error
