@@ -1,5 +1,6 @@
 """A project in a temporary folder, used as a person would: files, commands, and what they print."""
 
+import atexit
 import hashlib
 import json
 import os
@@ -9,10 +10,15 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from tests.e2e.forked import ForkedDoit
 
 REPOSITORY = Path(__file__).parents[2]
 DOIT = Path(sys.executable).with_name("doit")
@@ -52,6 +58,16 @@ branch = "stable"
 DODO = "from lading.tasks import *\n"
 
 
+@cache
+def forked_doit() -> "ForkedDoit":
+    """Return this process's starter of runs."""
+    from tests.e2e.forked import ForkedDoit  # noqa: PLC0415  it needs this module
+
+    starter = ForkedDoit()
+    atexit.register(starter.close)
+    return starter
+
+
 @dataclass(frozen=True)
 class Project:
     """A folder with a dodo.py, a lading.toml and a build below ``source``."""
@@ -61,7 +77,13 @@ class Project:
     def run(
         self, *arguments: str, environment: Mapping[str, str] | None = None, timeout_s: float = 120
     ) -> subprocess.CompletedProcess[str]:
-        """Run the installed doit in the folder."""
+        """Run the installed doit in the folder.
+
+        It is forked from a process that has the slow libraries imported, unless an environment
+        is given: some of that can only be told to a new process.
+        """
+        if environment is None:
+            return forked_doit().run(arguments, self.folder, self.environment(None))
         return subprocess.run(
             [str(DOIT), *arguments],
             cwd=self.folder,
