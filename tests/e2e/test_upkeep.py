@@ -329,7 +329,7 @@ def test_foreign_object_is_told_and_kept(project: Project) -> None:
 
     assert verified.returncode == 1
     said = "gcs nightly: theirs.txt: expected no object, found 16 bytes that no release put there"
-    assert said in verified.stderr
+    assert f"{said}; remove it, or set `owned = true` in the channel" in verified.stderr
     assert done.returncode == 0, done.stderr
     assert "gcs: nightly/theirs.txt: no release put it there, so it stays" in done.stdout
     assert path.exists()

@@ -26,6 +26,9 @@ class Finding:
     """How many objects were looked at."""
     faults: tuple[str, ...]
     """One line a fault; empty: all is as it was released."""
+    is_for_a_person: bool = False
+    """Whether no release can mend it: all that is wrong is that something stands there that no
+    release put there."""
 
 
 def load_released_manifest(
@@ -92,11 +95,12 @@ def _verify_prefix(
     digests = {key: each.digest for key, each in standing.items()}
     found = plan_prefix(shipment.objects, digests, ours)
     faults = [f"{key}: {fault}" for key, fault in faults_of(found).items()]
-    faults += [
+    foreign = [
         f"{key}: expected no object, found {size} bytes that no release put there"
         for key, size in found.foreign.items()
     ]
     faults += [f"{key}: expected a hold, found none" for key in _unheld(store, prefix, found.kept)]
+    faults += foreign
     newest = newest_promotion(store, prefix)
     if faults and newest and newest.manifest_sha256 != shipment.manifest_sha256:
         # not damaged: the prefix has moved on
@@ -106,7 +110,9 @@ def _verify_prefix(
         faults.append(
             f"expected no lock, found one of {lock.channel} {lock.tag} held by {lock.owner}"
         )
-    return Finding(f"{prefix.destination} {prefix.name}", len(standing), tuple(faults))
+    place = f"{prefix.destination} {prefix.name}"
+    only_foreign = bool(foreign) and faults == foreign
+    return Finding(place, len(standing), tuple(faults), only_foreign)
 
 
 def _unheld(store: Store, prefix: Prefix, kept: Iterable[str]) -> list[str]:

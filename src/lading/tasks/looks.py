@@ -118,7 +118,9 @@ def verify(session: Session, progress: Progress) -> Outcome:
     faults = [f"{each.place}: {fault}" for each in findings for fault in each.faults]
     if faults:
         more = [f"and {len(faults) - _SHOWN_FAULTS} more"] if len(faults) > _SHOWN_FAULTS else []
-        raise VerifyError("\n".join([*faults[:_SHOWN_FAULTS], *more]))
+        for_a_person = all(each.is_for_a_person for each in findings if each.faults)
+        hint = "remove it, or set `owned = true` in the channel" if for_a_person else ""
+        raise VerifyError("\n".join([*faults[:_SHOWN_FAULTS], *more]), hint=hint)
     depth = "asked object by object" if session.variables.deep else "by listing"
     console.print(f"verified {depth}: everything is as released")
     return Outcome(count(len(findings), "place"), changed=False)
