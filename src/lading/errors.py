@@ -22,6 +22,8 @@
     ├── VerifyError                      the world is not what the receipts say
     ├── RollbackError                    there is nothing to go back to, or not all of it
     ├── CommandError                     a command-line tool failed
+    ├── ServiceError                     an outside service said no
+    │   └── UnansweredError              a service did not answer, however often it was asked
     └── Interrupted             exit 130, 143   a signal ended the run
 
 A class owns its exit code and, where there is one, the hint that says what to do.
@@ -159,7 +161,36 @@ class RollbackError(LadingError):
 
 
 class CommandError(LadingError):
-    """A command-line tool failed or is missing."""
+    """A command-line tool failed or is missing.
+
+    Attributes:
+        exit_code_of_child: what it ended with; None where it never began or had to be ended.
+        stderr: what it wrote there, without secrets.
+    """
+
+    exit_code_of_child: int | None = None
+    stderr = ""
+
+
+class ServiceError(LadingError):
+    """A service outside the stores refused, or is not what the release wants.
+
+    Attributes:
+        status: HTTP status code of the answer; 0 where there was none.
+    """
+
+    status = 0
+
+
+class UnansweredError(ServiceError):
+    """A service, or the way to it, failed in a manner that may pass.
+
+    Attributes:
+        was_sent: whether the request may have been done, its answer lost.
+    """
+
+    hint = "run the same command; what is done is not done again"
+    was_sent = True
 
 
 class Interrupted(LadingError):  # noqa: N818  a signal is an event, not an error of anybody

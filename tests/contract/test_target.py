@@ -22,10 +22,10 @@ from lading.errors import (
 from lading.release.manifest import parse_manifest
 from lading.release.names import STAGING_ROOT, Prefix, ReleaseDestination
 from lading.release.objects import Digest, digest_bytes
+from lading.release.receipts import Receipt
 from lading.ship.depot import DepotTarget
 from lading.ship.locks import PrefixLock
 from lading.ship.promote import PrefixTarget
-from lading.ship.receipts import Receipt
 from lading.ship.shipment import Shipment
 from lading.ship.target import settle
 from lading.storage import (

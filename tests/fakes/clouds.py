@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 import threading
+import time
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -24,17 +25,17 @@ from tests.fakes.s3_wire import S3Request
 
 
 class _Log:
-    """What was asked, in order: operation, key, and the prefix of a listing."""
+    """What was asked, in order: operation, key, the prefix of a listing, and when."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[str, str, str]] = []
+        self._rows: list[tuple[str, str, str, float]] = []
         self._lock = threading.Lock()
 
     def add(self, operation: str, key: str, prefix: str) -> None:
         with self._lock:
-            self._rows.append((operation, key, prefix))
+            self._rows.append((operation, key, prefix, time.time()))
 
-    def take(self) -> list[tuple[str, str, str]]:
+    def take(self) -> list[tuple[str, str, str, float]]:
         with self._lock:
             rows, self._rows = self._rows, []
             return rows
@@ -47,7 +48,7 @@ class WatchedS3(FakeS3):
         self.log = _Log()
         super().__init__()
 
-    def take_seen(self) -> list[tuple[str, str, str]]:
+    def take_seen(self) -> list[tuple[str, str, str, float]]:
         """Return what was asked since the last time."""
         return self.log.take()
 
@@ -73,7 +74,7 @@ class WatchedGcs(FakeGcs):
         self.log = _Log()
         super().__init__(folder=folder)
 
-    def take_seen(self) -> list[tuple[str, str, str]]:
+    def take_seen(self) -> list[tuple[str, str, str, float]]:
         """Return what was asked since the last time."""
         return self.log.take()
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import BinaryIO, Protocol, Self
 from urllib.parse import parse_qsl
@@ -313,9 +314,21 @@ class HttpServer(ABC):
     Args:
         port: 0 for any free one.
         tls: serve HTTPS with this context.
+        socket_path: listen there, too, as a Unix socket; shorter than 100 characters.
+
+    Attributes:
+        intercept: told of each request before anything is done; what it returns is sent instead,
+            and nothing is done.
+        answered: told of each request when it is done, and before its answer is sent.
     """
 
-    def __init__(self, *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+        socket_path: Path | None = None,
+    ) -> None:
         self._tls = tls
         self._lock = threading.Lock()
         self._open: dict[socket.socket, threading.Thread] = {}
@@ -323,8 +336,16 @@ class HttpServer(ABC):
         self.requests: Counter[str] = Counter()
         self.received_bytes = 0
         self.errors: list[Exception] = []
+        self.intercept: Callable[[Request], Reply | None] = lambda _: None
+        self.answered: Callable[[Request], None] = lambda _: None
         self._listener = socket.create_server(("127.0.0.1", port), backlog=256)
-        self._acceptor = threading.Thread(target=self._accept, name="accept", daemon=True)
+        self._listeners = [self._listener]
+        if socket_path is not None:
+            self._listeners.append(_listen_at(socket_path))
+        self._acceptor, *self._more_acceptors = [
+            threading.Thread(target=self._accept, args=(each,), name="accept", daemon=True)
+            for each in self._listeners
+        ]
 
     @property
     def url(self) -> str:
@@ -352,16 +373,19 @@ class HttpServer(ABC):
         with self._lock:
             self._closing = True
             threads = dict(self._open)
-        _shut(self._listener)
-        self._listener.close()
+        for listener in self._listeners:
+            _shut(listener)
+            listener.close()
         for connection in threads:
             _shut(connection)
-        self._acceptor.join()
+        for acceptor in (self._acceptor, *self._more_acceptors):
+            acceptor.join()
         for thread in threads.values():
             thread.join()
 
     def __enter__(self) -> Self:
-        self._acceptor.start()
+        for acceptor in (self._acceptor, *self._more_acceptors):
+            acceptor.start()
         return self
 
     def __exit__(
@@ -372,13 +396,14 @@ class HttpServer(ABC):
     ) -> None:
         self.close()
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                connection, _ = self._listener.accept()
+                connection, _ = listener.accept()
             except OSError:
                 return
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if connection.family == socket.AF_INET:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
             with self._lock:
                 if self._closing:
@@ -443,7 +468,9 @@ class HttpServer(ABC):
 
     def _answer_safely(self, request: Request) -> Reply:
         try:
-            return self.answer(request)
+            if (reply := self.intercept(request)) is None:
+                reply = self.answer(request)
+                self.answered(request)
         except ConnectionError:
             raise
         except BadRequestError as error:
@@ -453,6 +480,7 @@ class HttpServer(ABC):
             with self._lock:
                 self.errors.append(error)
             return Reply(500, {}, repr(error).encode(), close=True)
+        return reply
 
     def _add_received(self, count: int) -> None:
         with self._lock:
@@ -501,6 +529,13 @@ def _phrase(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return "Unknown"
+
+
+def _listen_at(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen(256)
+    return listener
 
 
 def _shut(connection: socket.socket) -> None:

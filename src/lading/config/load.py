@@ -31,18 +31,21 @@ class LoadedConfig:
         return self.path.parent
 
 
-def load_config(folder: Path, name: str = "") -> LoadedConfig:
+def load_config(folder: Path, name: str = "", source: str = "") -> LoadedConfig:
     """Load ``name``, else ``lading.toml``, else ``[tool.lading]`` of ``pyproject.toml``.
 
     Args:
         folder: where to look.
         name: path of a file that the person named (``config=``), relative to ``folder``.
+        source: path or URL of the build in the place of ``source.url``, or "".
 
     Raises:
         ConfigError: no file, not TOML, or a file with problems: all of them at once.
     """
     path = _find(folder, name)
     table = (_tool_table(path) or {}) if path.name == "pyproject.toml" else _read(path)
+    if source and isinstance(table.get("source"), dict):
+        table = {**table, "source": {**table["source"], "url": source}}
     return LoadedConfig(parse_config(table, path.name, str(path.resolve().parent)), path.resolve())
 
 

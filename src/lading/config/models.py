@@ -103,6 +103,41 @@ def _branch(value: str) -> str:
     return value
 
 
+def _repository_name(value: str) -> str:
+    if value and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+", value):
+        raise _expected("a GitHub repository such as 'owner/name'")
+    return value
+
+
+def _workflow(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*\.ya?ml", value):
+        raise _expected("the file name of a workflow such as 'deploy.yml'")
+    return value
+
+
+def _remote(value: str) -> str:
+    # a name of git's, or a URL; never an option, never a password
+    if "@" in value.partition("://")[2] or "?" in value:
+        raise _expected("a remote without user or password; put tokens into the environment")
+    if not re.fullmatch(r"[A-Za-z0-9_./][\w./:@~-]*", value):
+        raise _expected("a git remote such as 'origin' or 'https://host/owner/name.git'")
+    return value
+
+
+def _variable(value: str) -> str:
+    if value and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value):
+        raise _expected("the name of an environment variable such as 'ZENODO_TOKEN'")
+    return value
+
+
+def _image(value: str) -> str:
+    # registry/name[:tag][@sha256:digest]; never an option of gcloud
+    pattern = r"[a-z0-9][\w.:-]*(/[\w.-]+)*(:[\w][\w.-]*)?(@sha256:[0-9a-f]{64})?"
+    if value and not re.fullmatch(pattern, value):
+        raise _expected("an image such as 'registry.example/viewer:latest'")
+    return value
+
+
 Slug = Annotated[str, AfterValidator(_slug)]
 DestinationName = Annotated[str, AfterValidator(_destination_name)]
 Prefix = Annotated[str, AfterValidator(_prefix)]
@@ -115,6 +150,11 @@ Endpoint = Annotated[str, AfterValidator(_endpoint)]
 RelativePath = Annotated[str, AfterValidator(_relative_path)]
 Folder = Annotated[str, AfterValidator(_folder)]
 Branch = Annotated[str, AfterValidator(_branch)]
+GithubRepository = Annotated[str, AfterValidator(_repository_name)]
+Workflow = Annotated[str, AfterValidator(_workflow)]
+Remote = Annotated[str, AfterValidator(_remote)]
+Variable = Annotated[str, AfterValidator(_variable)]
+Image = Annotated[str, AfterValidator(_image)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Gain = Annotated[float, Field(gt=0)]
 
@@ -131,6 +171,12 @@ class Project(_Model):
     repository: str = Field(
         default=".",
         description="Path of the git repository that the tags belong to, from this file's folder.",
+    )
+    remote: Remote = Field(
+        default="origin", description="Remote of that repository whose branches are moved."
+    )
+    github: GithubRepository = Field(
+        default="", description="The repository at GitHub, owner/name; for workflows and links."
     )
 
 
@@ -305,8 +351,28 @@ class Destination(_Model):
     )
 
 
+class Dispatch(_Model):
+    """A workflow of GitHub Actions that is started, and followed to its end."""
+
+    workflow: Workflow = Field(description="File name of the workflow, e.g. deploy.yml.")
+    repository: GithubRepository = Field(
+        default="", description="Repository that it belongs to; empty: project.github."
+    )
+    ref: str = Field(
+        default="{tag}", description="Branch or tag that it runs on; may use {tag} and {channel}."
+    )
+    inputs: dict[str, str] = Field(
+        default={},
+        description="Inputs of the workflow; may use {tag}, {channel} and {manifest}, the sha256"
+        " of release.json.",
+    )
+    timeout_minutes: int = Field(
+        default=360, ge=1, description="Minutes after which a run is no longer waited for."
+    )
+
+
 class Zenodo(_Model):
-    """A deposit of the release at Zenodo."""
+    """A deposit of the release at Zenodo, or at another InvenioRDM."""
 
     env: Literal["sandbox", "production"] = Field(description="Which Zenodo.")
     publish: bool = Field(
@@ -315,14 +381,94 @@ class Zenodo(_Model):
     ignore: Regex = Field(
         default="", description="Regular expression, searched in keys that are not deposited."
     )
+    dispatch: Dispatch | None = Field(
+        default=None,
+        description="Let a workflow deposit it from the public prefix, with the inputs env,"
+        " source_dir, ignore_regex, publish and manifest; else this run deposits it itself.",
+    )
+    source: str = Field(
+        default="",
+        description="Destination from which the workflow reads; empty: the channel's first.",
+    )
+    concept: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9-]*$",
+        description="Identifier of the concept, or of any version, that new versions belong to;"
+        " empty: the one that Lading began, or a first record.",
+    )
+    doi: bool = Field(
+        default=False,
+        description="Reserve the DOI before the manifest is made, so that release.json has it.",
+    )
+    url: Endpoint = Field(
+        default="", description="Root of another InvenioRDM, e.g. https://data.example.org."
+    )
+    token_variable: Variable = Field(
+        default="",
+        description="Environment variable that holds the token; empty: ZENODO_TOKEN, or"
+        " ZENODO_SANDBOX_TOKEN of the sandbox.",
+    )
+    max_files: int = Field(default=100, ge=1, description="Files that a record may have.")
+    max_gigabytes: int = Field(
+        default=50, ge=1, description="Size that a record may have, in gigabytes (10^9 bytes)."
+    )
 
 
 class CloudRun(_Model):
     """A Cloud Run service that reads the release."""
 
     service: Slug = Field(description="Name of the service.")
-    image: str = Field(description="Image to run.")
-    region: str = Field(description="Region of the service.")
+    image: Image = Field(default="", description="Image to run; its tag is resolved to a digest.")
+    region: str = Field(
+        default="", pattern=r"^([a-z][a-z0-9-]*)?$", description="Region of the service."
+    )
+    project: str = Field(
+        default="",
+        pattern=r"^([a-z][a-z0-9:.-]*)?$",
+        description="Project of the service; empty: gcloud's own.",
+    )
+    restart: bool = Field(
+        default=False,
+        description="Begin a new revision for each release even where the image is the same, so"
+        " that the service reads the new files.",
+    )
+    dispatch: Dispatch | None = Field(
+        default=None, description="Let a workflow deploy it, of another repository for example."
+    )
+
+
+class Person(_Model):
+    """One who made the data."""
+
+    name: str = Field(description="Family name, given names; or the name of an organisation.")
+    orcid: str = Field(
+        default="", pattern=r"^(\d{4}-\d{4}-\d{4}-\d{3}[\dX])?$", description="ORCID, digits only."
+    )
+    affiliation: str = Field(default="", description="Where they work.")
+    organisation: bool = Field(default=False, description="Whether it is an organisation.")
+
+
+class Metadata(_Model):
+    """What a deposit says of itself; what is left out comes from .zenodo.json or CITATION.cff."""
+
+    title: str = Field(default="", description="Title of the record.")
+    description: str = Field(default="", description="What it is, as text or HTML.")
+    creators: tuple[Person, ...] = Field(default=(), description="Who made it.")
+    keywords: tuple[str, ...] = Field(default=(), description="Free words.")
+    license: str = Field(default="", description="Licence of the data, as SPDX names it.")
+    publisher: str = Field(default="Zenodo", description="Who publishes it.")
+
+
+class Slack(_Model):
+    """A channel of Slack that is told of each release."""
+
+    channel: str = Field(
+        pattern=r"^[#\w][\w.-]*$", description="Channel, by its identifier (C0123456789) or name."
+    )
+    url: Endpoint = Field(default="", description="Root of the API where it is not slack.com's.")
+    token_variable: Variable = Field(
+        default="SLACK_BOT_TOKEN", description="Environment variable that holds the bot's token."
+    )
 
 
 class Channel(_Model):
@@ -365,6 +511,8 @@ class Config(_Model):
         min_length=1, description="Where releases go."
     )
     channels: dict[Slug, Channel] = Field(min_length=1, description="Series of releases.")
+    metadata: Metadata = Field(default=Metadata(), description="What a deposit says of itself.")
+    slack: Slack | None = Field(default=None, description="Who is told of each release.")
     keep: int = Field(
         default=2, ge=1, description="Releases of a prefix that stay in the depot for rollback."
     )

@@ -4,7 +4,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from lading.config.models import Channel, Config
+from lading.config.models import Channel, Config, Dispatch, Zenodo
 from lading.config.problems import nearest
 
 
@@ -136,6 +136,44 @@ def _channel_conflicts(place: str, channel: Channel, config: Config) -> Iterator
                 f" {', '.join(config.destinations)}, got {name!r}"
                 + nearest(name, config.destinations)
             )
+
+    yield from _call_conflicts(place, channel, config)
+
+
+def _call_conflicts(place: str, channel: Channel, config: Config) -> Iterator[str]:
+    if channel.zenodo:
+        yield from _zenodo_conflicts(f"{place}.zenodo", channel.zenodo, channel, config)
+    for index, each in enumerate(channel.cloud_run):
+        where = f"{place}.cloud_run[{index}]"
+        if each.dispatch and (each.image or each.restart):
+            yield f"{where}: expected either an image or dispatch, got both"
+        if not each.dispatch and not (each.image and each.region):
+            yield f"{where}: expected image and region, or dispatch, got neither"
+        if each.service in [other.service for other in channel.cloud_run[:index]]:
+            yield f"{where}.service: expected each service once, got {each.service!r} again"
+        yield from _dispatch_conflicts(f"{where}.dispatch", each.dispatch, config)
+
+
+def _zenodo_conflicts(
+    place: str, zenodo: Zenodo, channel: Channel, config: Config
+) -> Iterator[str]:
+    places = channel.destinations or tuple(config.destinations)
+    if zenodo.source and zenodo.source not in places:
+        yield (
+            f"{place}.source: expected one of {', '.join(places)}, got {zenodo.source!r}"
+            + nearest(zenodo.source, places)
+        )
+    if zenodo.dispatch and zenodo.doi:
+        yield (
+            f"{place}.doi: expected false beside dispatch, since only a run that deposits"
+            " itself can reserve a DOI, got true"
+        )
+    yield from _dispatch_conflicts(f"{place}.dispatch", zenodo.dispatch, config)
+
+
+def _dispatch_conflicts(place: str, dispatch: Dispatch | None, config: Config) -> Iterator[str]:
+    if dispatch and not (dispatch.repository or config.project.github):
+        yield f"{place}.repository: expected owner/name here or in project.github, got neither"
 
 
 def _prefix_conflicts(place: str, channel: Channel) -> Iterator[str]:

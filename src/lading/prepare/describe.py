@@ -33,6 +33,7 @@ def describe_release(
     sizes: Mapping[str, int],
     *,
     commit: str | None,
+    doi: str = "",
 ) -> Manifest:
     """Describe a release.
 
@@ -43,6 +44,7 @@ def describe_release(
         rows: path in the build to table to rows.
         sizes: path in the build to size in bytes.
         commit: git commit of the tag, where it is known.
+        doi: DOI that was reserved for the release, or "".
     """
     return Manifest(
         schema_version=1,
@@ -50,6 +52,7 @@ def describe_release(
         channel=release.channel,
         tag=release.tag,
         commit=commit,
+        doi=doi or None,
         source=release.source_url,
         tool=Tool(name="lading", version=__version__),
         files=order_files(

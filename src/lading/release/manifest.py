@@ -99,6 +99,9 @@ class Manifest(_Model):
     channel: str = Field(description="Name of the channel.")
     tag: str = Field(description="The git tag.")
     commit: str | None = Field(description="Git commit of the tag, where it is known.")
+    doi: str | None = Field(
+        default=None, description="DOI of this version, where one was reserved before the release."
+    )
     source: str = Field(description="Path or URL of the build, as configured.")
     tool: Tool = Field(description="What made this manifest.")
     files: tuple[ManifestFile, ...] = Field(description="Every public file, sorted by key.")
@@ -137,6 +140,8 @@ def depot_key_of(sha256: str) -> str:
 def render_manifest(manifest: Manifest) -> bytes:
     """Render ``release.json``: equal manifests give equal bytes."""
     table = manifest.model_dump(mode="json")
+    if table["doi"] is None:
+        del table["doi"]
     for file in table["files"]:
         for optional in ("md5", "rows"):
             if file[optional] is None:

@@ -139,6 +139,8 @@ class Release:
     """What else the channel asks for, in the order of a release."""
     deposit_ignore: str | None
     """Regular expression of keys that Zenodo does not get; None where nothing is deposited."""
+    reserves_doi: bool = False
+    """Whether a DOI is reserved before the manifest is made; never in staging."""
 
     @property
     def prefixes(self) -> tuple[Prefix, ...]:
@@ -191,6 +193,7 @@ def resolve_release(config: Config, channel: str, tag: str, *, staging: bool) ->
         destinations=tuple(_resolve_destinations(config, name, chosen.prefixes, tag, root)),
         calls=tuple(_resolve_calls(chosen, tag, staging=staging)),
         deposit_ignore=chosen.zenodo.ignore if chosen.zenodo else None,
+        reserves_doi=bool(chosen.zenodo and chosen.zenodo.doi and not staging),
     )
 
 
@@ -329,11 +332,14 @@ def _resolve_calls(channel: Channel, tag: str, *, staging: bool) -> Iterator[Ser
         yield ServiceCall("git_merge", f"branch {channel.branch} moved to {tag}", skipped)
     if channel.zenodo:
         what = "published" if channel.zenodo.publish else "left as a draft"
-        effect = f"deposit at Zenodo {channel.zenodo.env}, {what}"
-        yield ServiceCall("zenodo", effect, skipped)
-    for service in channel.cloud_run:
-        effect = f"{service.image} in {service.region}"
-        yield ServiceCall(f"cloud_run:{service.service}", effect, skipped)
+        place = channel.zenodo.url or f"Zenodo {channel.zenodo.env}"
+        way = f" by {channel.zenodo.dispatch.workflow}" if channel.zenodo.dispatch else ""
+        yield ServiceCall("zenodo", f"deposit at {place}{way}, {what}", skipped)
+    for each in channel.cloud_run:
+        effect = f"{each.image} in {each.region}"
+        if each.dispatch:
+            effect = f"deployed by {each.dispatch.workflow} of {each.dispatch.repository}".rstrip()
+        yield ServiceCall(f"cloud_run:{each.service}", effect, skipped)
 
 
 def _fill(template: str, channel: str, tag: str) -> str:

@@ -12,8 +12,8 @@ from lading.errors import ChecksumError, MissingObjectError, VerifyError
 from lading.release.changes import DepotChanges, plan_depot
 from lading.release.names import ReleaseDestination
 from lading.release.objects import Digest
+from lading.release.receipts import ProvedObject, Receipt, now_utc, objects_known
 from lading.ship.observe import for_each, note_written, observe_objects
-from lading.ship.receipts import ProvedObject, Receipt, now_utc, objects_known
 from lading.ship.shipment import Shipment
 from lading.storage import Attributes, Entry, Progress, Store
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from lading.errors import VerifyError
 from lading.release.names import Prefix
 from lading.release.objects import Digest
+from lading.release.receipts import ProvedObject, Receipt, now_utc, objects_known
 from lading.ship.observe import observe_objects
-from lading.ship.receipts import ProvedObject, Receipt, now_utc, objects_known
 from lading.ship.shipment import Shipment
 from lading.storage import Progress, Store
 

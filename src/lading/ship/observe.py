@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, cast
 
 from lading.release.objects import Digest
-from lading.ship.receipts import ProvedObject
+from lading.release.receipts import ProvedObject
 from lading.storage import Entry, Store
 
 Item = TypeVar("Item")

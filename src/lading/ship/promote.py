@@ -15,6 +15,7 @@ from lading.release.changes import PrefixChanges, check_immutable, plan_prefix
 from lading.release.manifest import depot_key_of
 from lading.release.names import Prefix, ReleaseDestination
 from lading.release.objects import Digest
+from lading.release.receipts import ProvedObject, Receipt, now_utc, objects_known
 from lading.ship.history import (
     keep_manifest,
     keys_of_releases,
@@ -23,7 +24,6 @@ from lading.ship.history import (
 )
 from lading.ship.locks import LockState, PrefixLock
 from lading.ship.observe import for_each, note_written, observe_objects
-from lading.ship.receipts import ProvedObject, Receipt, now_utc, objects_known
 from lading.ship.shipment import Shipment
 from lading.storage import Attributes, Progress, Store
 

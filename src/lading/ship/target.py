@@ -3,7 +3,7 @@
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
-from lading.ship.receipts import Receipt
+from lading.release.receipts import Receipt
 from lading.storage import NO_PROGRESS, Progress
 
 

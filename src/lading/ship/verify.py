@@ -7,11 +7,11 @@ from lading.errors import MissingObjectError
 from lading.release.changes import plan_depot, plan_prefix
 from lading.release.manifest import Manifest, parse_manifest
 from lading.release.names import Prefix, Release, ReleaseDestination
+from lading.release.receipts import ProvedObject, Receipt, objects_known
 from lading.ship.history import newest_promotion
 from lading.ship.locks import load_lock
 from lading.ship.observe import observe_objects
 from lading.ship.promote import faults_of, keys_that_may_go
-from lading.ship.receipts import ProvedObject, Receipt, objects_known
 from lading.ship.shipment import Shipment
 from lading.storage import Store
 
@@ -22,8 +22,8 @@ class Finding:
 
     place: str
     """The depot or prefix, e.g. ``gcs nightly``."""
-    objects: int
-    """How many objects were looked at."""
+    objects: int | None
+    """How many objects were looked at; None where it is no store."""
     faults: tuple[str, ...]
     """One line a fault; empty: all is as it was released."""
     is_for_a_person: bool = False

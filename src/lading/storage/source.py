@@ -116,6 +116,16 @@ def fetch_build(
     return len(missing), len(files) - len(missing)
 
 
+def is_listing_of(path: Path, url: str) -> bool:
+    """Say whether a frozen listing stands that is of this build, or too broken to tell."""
+    try:
+        return bool(json.loads(path.read_bytes()).get("url", url) == url)
+    except OSError:
+        return False
+    except (ValueError, AttributeError):
+        return True  # whoever loads it says what is wrong
+
+
 def load_listing(path: Path) -> tuple[SourceFile, ...]:
     """Load the frozen listing of a fetched build, sorted by path.
 

@@ -39,7 +39,7 @@ class Row:
     """The file that was begun last."""
 
     def describe(self) -> str:
-        """Say how far it is: files, bytes, rate and time left."""
+        """Say how far it is: files, bytes, rate and time left; or what is waited for."""
         elapsed = max(time.monotonic() - self.started, 1e-3)
         parts = []
         if self.files:
@@ -51,7 +51,10 @@ class Row:
             if rate and self.done_bytes < self.size_bytes:
                 left = (self.size_bytes - self.done_bytes) / rate
                 parts.append(f"{format_duration(left)} left")
-        return ", ".join(parts) or f"running for {format_duration(elapsed)}"
+        if parts:
+            return ", ".join(parts)
+        waited_for = f", {self.current}" if self.current else ""
+        return f"running for {format_duration(elapsed)}{waited_for}"
 
 
 class Board:

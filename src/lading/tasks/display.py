@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Iterable
 from typing import IO
 
@@ -17,6 +18,7 @@ from lading.tasks.wording import format_duration
 HEARTBEAT_S = 60
 PLAIN_WIDTH = 80
 BAR_WIDTH = 10
+PATIENCE_S = 2.0  # a step without a measure is shown only where it takes longer
 _STYLES = {
     "done": "green",
     "unchanged": "cyan",
@@ -25,7 +27,6 @@ _STYLES = {
     "failed": "bold red",
     "interrupted": "bold red",
     "not reached": "dim",
-    "left to you": "yellow",
 }
 
 
@@ -110,6 +111,10 @@ class Display:
     def _render_bars(self) -> RenderableType:
         grid = Table.grid(padding=(0, 1))
         running = [row for row in self._board.running if row.size_bytes or row.files]
+        for row in self._board.running:
+            if row not in running and time.monotonic() - row.started > PATIENCE_S:
+                # it waits for somebody else: nobody knows how long
+                grid.add_row(Text(row.task, overflow="ellipsis", no_wrap=True), "", row.describe())
         for row in running:
             bar = ProgressBar(
                 total=row.size_bytes or None, completed=row.done_bytes, width=BAR_WIDTH

@@ -14,22 +14,23 @@ from lading.release.changes import PrefixChanges, plan_prefix
 from lading.release.layout import Artifact, Layout
 from lading.release.manifest import Manifest, parse_manifest
 from lading.release.names import Prefix, ReleaseDestination
+from lading.release.receipts import load_receipt
 from lading.ship.depot import DepotTarget
 from lading.ship.hold import HoldTarget
 from lading.ship.promote import PrefixTarget
-from lading.ship.receipts import load_receipt
 from lading.ship.shipment import Shipment
-from lading.ship.verify import Finding, verify_destination
+from lading.ship.verify import Finding, load_released_manifest, verify_destination
 from lading.storage import Progress, ReadOnly
 from lading.storage.source import list_remote
 from lading.tasks import steps
 from lading.tasks.display import make_console
+from lading.tasks.outside import plan_call, verify_call
 from lading.tasks.session import Session
 from lading.tasks.steps import Outcome
 from lading.tasks.wording import count, format_bytes
 
 _SHOWN_FAULTS = 5
-_IDLE = {"keep", "skip", "leave", "left to you"}
+_IDLE = {"keep", "skip", "leave"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class PlanRow:
     target: str
     """What would change."""
     change: str
-    """How: make, keep, send, copy, replace, delete, hold, leave, skip, refuse."""
+    """How: make, keep, reserve, send, copy, replace, delete, hold, leave, change, skip, refuse or
+    unknown."""
     files: int
     """How many files."""
     size_bytes: int
@@ -56,6 +58,14 @@ class Foreseen:
     """What is known of it."""
     unmade: tuple[Artifact, ...]
     """Archives that have to be made first; their bytes are not known yet."""
+
+    awaits_doi: bool = False
+    """Whether a DOI is yet to be reserved that ``release.json`` is to name."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the manifest is the one that a release would make."""
+        return not (self.unmade or self.awaits_doi)
 
     @property
     def hidden_keys(self) -> set[str]:
@@ -110,6 +120,7 @@ def verify(session: Session, progress: Progress) -> Outcome:
             receipts=receipts,
             deep=session.variables.deep,
         )
+    findings += _verify_calls(session)
     console = make_console(sys.stdout)
     console.print(
         f"verify: {release.project}: {release.channel} {release.tag} ({release.environment})"
@@ -126,8 +137,23 @@ def verify(session: Session, progress: Progress) -> Outcome:
     return Outcome(count(len(findings), "place"), changed=False)
 
 
+def _verify_calls(session: Session) -> Iterator[Finding]:
+    """Prove what the release told the outside, where any destination says what it was."""
+    release = steps.need_release(session)
+    if all(call.skipped for call in release.calls):
+        return
+    found = _local_manifest(session)
+    for destination in release.destinations if found is None else ():
+        store = ReadOnly(session.store(destination))
+        found = found or load_released_manifest(store, destination, release.tag)
+    for call in release.calls if found else ():
+        finding = verify_call(session, call, Shipment(release, found, {})) if found else None
+        if finding:
+            yield finding
+
+
 def _plan_rows(session: Session, progress: Progress) -> Iterator[PlanRow]:
-    if session.is_remote and not session.listing_path.exists():
+    if session.is_remote and not session.has_listing:
         files = list_remote(session.source_url, session.config.source.options)
         size = sum(each.size_bytes for each in files)
         yield PlanRow("fetch", "download", len(files), size, "the rest is known afterwards")
@@ -136,6 +162,8 @@ def _plan_rows(session: Session, progress: Progress) -> Iterator[PlanRow]:
     foreseen = _foresee(session, cache, progress)
     yield from _prepare_rows(session, foreseen)
     release = foreseen.shipment.release
+    if foreseen.awaits_doi:
+        yield PlanRow("doi", "reserve", 0, 0, "so that release.json names it: that file changes")
     for destination in release.destinations:
         yield from _upload_rows(session, destination, foreseen)
     for destination in release.destinations:
@@ -145,8 +173,11 @@ def _plan_rows(session: Session, progress: Progress) -> Iterator[PlanRow]:
         for prefix in destination.prefixes:
             yield from _hold_rows(session, destination, prefix, foreseen)
     for call in release.calls:
-        state = "skip" if call.skipped else "left to you"
-        yield PlanRow(call.task, state, 0, 0, call.skipped or call.effect)
+        if foreseen.is_whole or call.skipped or call.task == "git_merge":
+            change, note = plan_call(session, call, foreseen.shipment)
+        else:
+            change, note = "change", f"{call.effect}; more is known once the manifest is made"
+        yield PlanRow(call.task, change, 0, 0, note)
 
 
 def _foresee(session: Session, cache: DigestCache, progress: Progress) -> Foreseen:
@@ -159,7 +190,8 @@ def _foresee(session: Session, cache: DigestCache, progress: Progress) -> Forese
     known = Layout(tuple(a for a in layout.artifacts if a not in unmade), layout.left_out)
     manifest = steps.describe(session, known, cache, progress)
     paths = {each.key: locate(each, session.build, session.archives) for each in known.artifacts}
-    return Foreseen(Shipment(release, manifest, paths), unmade)
+    awaits_doi = release.reserves_doi and manifest.doi is None
+    return Foreseen(Shipment(release, manifest, paths), unmade, awaits_doi)
 
 
 def _prepare_rows(session: Session, foreseen: Foreseen) -> Iterator[PlanRow]:
@@ -212,7 +244,7 @@ def _promote_rows(
             known=known,
         )
         state = target.observe()
-        if foreseen.unmade:
+        if not foreseen.is_whole:
             # the manifest is not whole yet, so an immutable prefix cannot be judged
             changes = plan_prefix(foreseen.shipment.objects, state.digests, state.ours)
         else:
@@ -244,7 +276,7 @@ def _hold_rows(
     except LadingError as error:
         yield PlanRow(name, "refuse", 0, 0, str(error))
         return
-    if changes.wrong and not foreseen.unmade:
+    if changes.wrong and foreseen.is_whole:
         first = next(iter(changes.wrong))
         told = f"{target.place}/{first}: expected other bytes, found an object that is held"
         yield PlanRow(name, "refuse", len(changes.wrong), 0, told)
@@ -304,5 +336,6 @@ def _render_findings(findings: Iterable[Finding]) -> Table:
     table.add_column("found")
     for each in findings:
         found = f"{count(len(each.faults), 'fault')}" if each.faults else "as released"
-        table.add_row(Text(each.place), str(each.objects), Text(found))
+        objects = "" if each.objects is None else str(each.objects)
+        table.add_row(Text(each.place), objects, Text(found))
     return table

@@ -3,31 +3,26 @@
 Each creator only says what a task needs, makes and runs; the work is in ``steps``.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from doit import create_after
-from doit.exceptions import TaskFailed
 from doit.tools import config_changed
 
 from lading import __version__
-from lading.errors import LadingError, SourceError
+from lading.errors import LadingError
 from lading.release.layout import Artifact, Layout, journals_of
-from lading.release.names import Prefix, ReleaseDestination
+from lading.release.names import Prefix, ReleaseDestination, ServiceCall
 from lading.ship.depot import DepotTarget
 from lading.ship.hold import HoldTarget
 from lading.ship.promote import PrefixTarget
-from lading.ship.target import Target
 from lading.storage import Progress
-from lading.tasks import looks, steps, upkeep
-from lading.tasks.board import BOARD
+from lading.tasks import looks, outside, steps, telling, upkeep
+from lading.tasks.outside import ROAD
 from lading.tasks.session import Session, current
 from lading.tasks.steps import Outcome
-
-Task = dict[str, Any]
-Step = Callable[[Session, Progress], Outcome]
+from lading.tasks.task import Task, file_name, is_settled, make_task
 
 
 def task_access() -> Iterator[Task]:
@@ -39,6 +34,14 @@ def task_access() -> Iterator[Task]:
     session = current()
     for destination in {each.name: each for each in session.destinations()}.values():
         yield _access_task(destination)
+    if session.release and any(not call.skipped for call in session.release.calls):
+        doc = "Ask all the outside for what the release's calls need."
+        step = make_task("access:outside", outside.require_access)
+        yield {**step, "name": "outside", "doc": doc}
+    if session.config.slack:
+        doc = "Ask Slack whether it will take a message."
+        step = make_task("access:notify", telling.access, needs="nothing")
+        yield {**step, "name": "notify", "doc": doc}
 
 
 def task_fetch() -> Task:
@@ -47,7 +50,7 @@ def task_fetch() -> Task:
     if not session.is_remote:
         return {"actions": None, "doc": "Nothing to download: the build is read in place."}
     return {
-        **_task("fetch", steps.fetch, targets=[_name(session.listing_path)]),
+        **make_task("fetch", steps.fetch, targets=[file_name(session.listing_path)]),
         # the listing of a tag is frozen: it stands only once the download was whole
         "uptodate": [partial(steps.is_fetched, session)],
     }
@@ -60,10 +63,10 @@ def task_check() -> Task:
         mode="json", include={"source", "prepare", "gates", "layout"}
     )
     return {
-        **_task(
+        **make_task(
             "check",
             steps.check,
-            targets=[_name(session.report_path)],
+            targets=[file_name(session.report_path)],
             uptodate=[
                 config_changed({**config, "accept": session.variables.accept, "tool": __version__})
             ],
@@ -89,6 +92,23 @@ def task_zip_parquet() -> Iterator[Task]:
         yield _archive_task(session, artifact, "zip_parquet", steps.zip_parquet)
 
 
+def task_doi() -> Task:
+    """Reserve the DOI that release.json is to name, where the channel asks for one."""
+    session = current()
+    if session.release is None or not session.release.reserves_doi:
+        return {"actions": None, "doc": "Nothing to reserve: no DOI is to stand in release.json."}
+    return {
+        **make_task(
+            "doi",
+            outside.reserve_doi,
+            targets=[file_name(session.doi_path)],
+            uptodate=[partial(outside.is_reserved, session)],
+        ),
+        "file_dep": [file_name(session.report_path)],
+        "task_dep": ["check"],
+    }
+
+
 def task_manifest() -> Task:
     """Describe every public file: release.json and SHA256SUMS."""
     session = current()
@@ -104,20 +124,22 @@ def task_manifest() -> Task:
         "tool": __version__,
     }
     return {
-        **_task(
+        **make_task(
             "manifest",
             steps.manifest,
-            targets=[_name(session.manifest_path), _name(session.folder / "SHA256SUMS")],
+            targets=[file_name(session.manifest_path), file_name(session.folder / "SHA256SUMS")],
             uptodate=[config_changed(facts)],
         ),
         "file_dep": [
-            _name(session.report_path),
+            file_name(session.report_path),
+            *([file_name(session.doi_path)] if release and release.reserves_doi else ()),
             *_source_paths(session, everything=False),
-            *(_name(session.archives / each.path) for each, _ in packed),
+            *(file_name(session.archives / each.path) for each, _ in packed),
         ],
         # named one by one, where they are known from the start: doit begins them in this order
         "task_dep": [
             "check",
+            "doi",
             *(
                 f"{group}:{_archive_name(each)}"
                 for each, group in packed
@@ -162,42 +184,70 @@ def task_hold() -> Iterator[Task]:
                 yield _hold_task(session, destination, prefix)
 
 
+def task_git_merge() -> Task:
+    """Move the channel's branch to the tag, on the remote."""
+    return _single_call("git_merge", "the channel names no branch")
+
+
+def task_zenodo() -> Task:
+    """Deposit the release at Zenodo."""
+    return _single_call("zenodo", "the channel names no deposit")
+
+
+def task_cloud_run() -> Iterator[Task]:
+    """Let each service read the release."""
+    yield {
+        "name": None,
+        "doc": "Let each service read the release.",
+        "task_dep": _before("cloud_run"),
+    }
+    session = current()
+    for call in session.release.calls if session.release else ():
+        group, _, name = call.task.partition(":")
+        if group == "cloud_run":
+            yield {**_call_task(session, call), "name": name, "doc": f"Let {name} read it."}
+
+
+def task_notify() -> Task:
+    """Tell the team, once all of it is done; a run that fails tells at its end."""
+    return {**make_task("notify", telling.notify), "task_dep": [*ROAD[:-1]]}
+
+
 def task_distribute() -> Task:
     """Release: all of the above, and the same command again after any failure."""
-    needed = ["access", "check", "manifest", "upload", "promote", "hold"]
-    return {"actions": None, "task_dep": needed}
+    return {"actions": None, "task_dep": ["access", "check", "manifest", "upload", *ROAD]}
 
 
 def task_plan() -> Task:
     """Show what a release would send, copy, replace and delete; write nothing."""
-    return _task("plan", looks.plan, writes=False, quiet=True)
+    return make_task("plan", looks.plan, writes=False, quiet=True)
 
 
 def task_verify() -> Task:
     """Prove a release again at every destination; deep=1 asks every object."""
-    return _task("verify", looks.verify, writes=False, quiet=True)
+    return make_task("verify", looks.verify, writes=False, quiet=True)
 
 
 def task_rollback() -> Task:
     """Switch a channel's prefixes back to an earlier release."""
-    return _task("rollback", upkeep.rollback, needs="channel")
+    return make_task("rollback", upkeep.rollback, needs="channel")
 
 
 def task_prune() -> Task:
     """Show what no release needs any more; yes=1 deletes it."""
     acts = current().variables.yes
-    return _task("prune", upkeep.prune, needs="nothing", writes=acts, quiet=True)
+    return make_task("prune", upkeep.prune, needs="nothing", writes=acts, quiet=True)
 
 
 def task_unlock() -> Task:
     """Show the locks of a channel's prefixes; yes=1 breaks them."""
     acts = current().variables.yes
-    return _task("unlock", upkeep.unlock, needs="channel", writes=acts, quiet=True)
+    return make_task("unlock", upkeep.unlock, needs="channel", writes=acts, quiet=True)
 
 
 def task_staging_cleanup() -> Task:
     """Empty the staging root of every destination."""
-    return _task("staging_cleanup", upkeep.staging_cleanup, needs="nothing")
+    return make_task("staging_cleanup", upkeep.staging_cleanup, needs="nothing")
 
 
 _CREATORS: dict[str, Callable[[], Any]] = {
@@ -219,78 +269,54 @@ def creator(name: str) -> Callable[[], Any]:
     return found
 
 
-def _task(
-    name: str,
-    step: Step,
-    *,
-    needs: Literal["release", "channel", "nothing"] = "release",
-    writes: bool = True,
-    quiet: bool = False,
-    targets: Sequence[str] = (),
-    uptodate: Sequence[Any] = (),
-) -> Task:
-    """Return what all tasks have in common."""
-
-    def run() -> Any:
-        try:
-            with BOARD.at_work():
-                outcome = step(current(), BOARD.progress(name))
-        except LadingError as error:
-            return TaskFailed(str(error))
-        if quiet:
-            return True
-        made = {target: _sha256_of(target) for target in targets}
-        return {
-            "summary": outcome.summary,
-            "changed": outcome.changed,
-            "warnings": list(outcome.warnings),
-            "notes": list(outcome.notes),
-            "skipped": outcome.skipped,
-            "made": made,
-        }
-
-    meta = {
-        "needs_release": needs == "release",
-        "needs_channel": needs == "channel",
-        "writes": writes,
-        "quiet": quiet,
-    }
-    return {
-        "actions": [run],
-        "clean": True,
-        "io": {"capture": False},
-        "meta": {"lading": meta},
-        "targets": list(targets),
-        "uptodate": [*uptodate, partial(_stand_as_made, targets)] if targets else [],
-    }
-
-
-def _stand_as_made(targets: Sequence[str], task: Any, values: Mapping[str, Any]) -> bool:
-    """Say whether each target is, byte for byte, what the task made; doit asks for existence only.
-
-    A truncated archive would else be described and published as it is.
-    """
-    del task
-    made = values.get("made", {})
-    return all(_sha256_of(target) == made.get(target, "nothing") for target in targets)
-
-
-def _sha256_of(target: str) -> str:
-    try:
-        return current().cache.digest(Path(target)).sha256
-    except SourceError:
-        return ""
-
-
 def _access_task(destination: ReleaseDestination) -> Task:
     def step(session: Session, progress: Progress) -> Outcome:
         return steps.access(session, destination, progress)
 
     return {
-        **_task(f"access:{destination.name}", step, needs="nothing"),
+        **make_task(f"access:{destination.name}", step, needs="nothing"),
         "name": destination.name,
         "doc": f"Ask {destination.name} for all that a release needs.",
     }
+
+
+def _single_call(name: str, reason: str) -> Task:
+    """Return the task of a call that a release makes once, or not at all."""
+    session = current()
+    calls = session.release.calls if session.release else ()
+    found = next((each for each in calls if each.task == name), None)
+    if found is None:
+        return {"actions": None, "doc": f"Nothing to do: {reason}.", "task_dep": _before(name)}
+    return _call_task(session, found)
+
+
+def _call_task(session: Session, call: ServiceCall) -> Task:
+    def step(session: Session, progress: Progress) -> Outcome:
+        return outside.settle_call(session, call, progress)
+
+    def make() -> outside.Outside:
+        return outside.open_target(outside.call_of(session, call))
+
+    promoted = [
+        steps.promote_receipt_path(session, prefix)
+        for each in session.destinations()
+        for prefix in each.prefixes
+    ]
+    return {
+        **make_task(
+            call.task,
+            step,
+            targets=[file_name(outside.call_receipt_path(session, call))],
+            uptodate=[False if call.skipped else partial(is_settled, make)],
+        ),
+        "file_dep": [file_name(path) for path in (session.manifest_path, *promoted)],
+        "task_dep": _before(call.task.partition(":")[0]),
+    }
+
+
+def _before(group: str) -> list[str]:
+    """Name what comes before a group on the road: it waits for all of that."""
+    return [*ROAD[: ROAD.index(group)]]
 
 
 def _upload_task(session: Session, destination: ReleaseDestination) -> Task:
@@ -302,15 +328,15 @@ def _upload_task(session: Session, destination: ReleaseDestination) -> Task:
         return steps.depot_target(session, destination, session.depot(destination))
 
     return {
-        **_task(
+        **make_task(
             f"upload:{destination.task}",
             step,
-            targets=[_name(steps.upload_receipt_path(session, destination))],
-            uptodate=[partial(_is_settled, make)],
+            targets=[file_name(steps.upload_receipt_path(session, destination))],
+            uptodate=[partial(is_settled, make)],
         ),
         "name": destination.task,
         "doc": f"Send what is missing to the depot of {destination.name}.",
-        "file_dep": [_name(session.manifest_path)],
+        "file_dep": [file_name(session.manifest_path)],
         "task_dep": [f"access:{destination.name}", "manifest"],
     }
 
@@ -324,15 +350,15 @@ def _promote_task(session: Session, destination: ReleaseDestination, prefix: Pre
 
     uploads = [steps.upload_receipt_path(session, each) for each in session.destinations()]
     return {
-        **_task(
+        **make_task(
             f"promote:{prefix.task}",
             step,
-            targets=[_name(steps.promote_receipt_path(session, prefix))],
-            uptodate=[partial(_is_settled, make)],
+            targets=[file_name(steps.promote_receipt_path(session, prefix))],
+            uptodate=[partial(is_settled, make)],
         ),
         "name": prefix.task,
         "doc": f"Switch {prefix.name} at {destination.name} to the release.",
-        "file_dep": [_name(path) for path in (session.manifest_path, *uploads)],
+        "file_dep": [file_name(path) for path in (session.manifest_path, *uploads)],
         "task_dep": ["upload"],
     }
 
@@ -346,16 +372,16 @@ def _hold_task(session: Session, destination: ReleaseDestination, prefix: Prefix
 
     promoted = steps.promote_receipt_path(session, prefix)
     return {
-        **_task(
+        **make_task(
             f"hold:{prefix.task}",
             step,
-            targets=[_name(steps.hold_receipt_path(session, prefix))],
-            uptodate=[partial(_is_settled, make)],
+            targets=[file_name(steps.hold_receipt_path(session, prefix))],
+            uptodate=[partial(is_settled, make)],
         ),
         "name": prefix.task,
         "doc": f"Hold the objects of {prefix.name} at {destination.name}.",
-        "file_dep": [_name(session.manifest_path), _name(promoted)],
-        "task_dep": [f"promote:{prefix.task}"],
+        "file_dep": [file_name(session.manifest_path), file_name(promoted)],
+        "task_dep": _before("hold"),
     }
 
 
@@ -371,16 +397,16 @@ def _archive_task(
         return pack(session, artifact, progress)
 
     return {
-        **_task(
+        **make_task(
             f"{group}:{name}",
             step,
-            targets=[_name(session.archives / artifact.path)],
+            targets=[file_name(session.archives / artifact.path)],
             uptodate=[partial(_is_packed_so, session, artifact)],
         ),
         "name": name,
         "doc": f"Pack {artifact.path}.",
         "file_dep": [
-            _name(each) for path in artifact.members for each in steps.sources_of(session, path)
+            file_name(each) for path in artifact.members for each in steps.sources_of(session, path)
         ],
         "task_dep": ["check"],
     }
@@ -406,12 +432,6 @@ def _largest_first(session: Session, artifacts: Sequence[Artifact]) -> list[Arti
     return sorted(artifacts, key=lambda each: -sum(sizes[path] for path in each.members))
 
 
-def _name(path: Path) -> str:
-    """Name a file for doit: from its folder, so that state and project may be moved together."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
 def _layout(session: Session) -> Layout:
     return session.layout_or_none or Layout((), ())
 
@@ -422,16 +442,7 @@ def _source_paths(session: Session, *, everything: bool) -> list[str]:
     if layout is None:
         return []
     if not everything:
-        return [_name(session.build / path) for path in layout.source_paths]
+        return [file_name(session.build / path) for path in layout.source_paths]
     passing = journals_of(session.config, [each.path for each in session.files])
     paths = [each.path for each in session.files if each.path not in passing]
-    return [_name(found) for path in paths for found in steps.sources_of(session, path)]
-
-
-def _is_settled(make: Callable[[], Target[Any, Any]]) -> bool:
-    """Say whether a target needs nothing; a target that cannot be asked must be run."""
-    try:
-        target = make()
-        return bool(target.plan(target.observe()).is_empty)
-    except LadingError:
-        return False
+    return [file_name(found) for path in paths for found in steps.sources_of(session, path)]

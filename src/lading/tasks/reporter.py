@@ -1,20 +1,25 @@
 """doit's reporter as the face of a release: what runs, what was done, and how to go on."""
 
-import shlex
 import sys
 import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from doit.exceptions import BaseFail, InvalidTask, UnmetDependency
 
 from lading.errors import RefusedError
+from lading.services.redaction import redact
 from lading.tasks import session as sessions
+from lading.tasks import telling
 from lading.tasks.board import BOARD, Board, Row
 from lading.tasks.display import Display, make_console
+from lading.tasks.outside import ROAD
 from lading.tasks.runlock import RunLock
-from lading.tasks.wording import count
+from lading.tasks.wording import count, resume_command
+
+if TYPE_CHECKING:
+    from lading.services.announcement import Verdict
 
 END_WITHIN_S = 5  # CI services kill about ten seconds after they ask
 TAG_EXAMPLE = "doit distribute type=nightly tag=nightly-2025-02-05 staging=1"
@@ -124,7 +129,7 @@ class ReleaseReporter:
         if isinstance(fail, UnmetDependency):
             self._board.end(task.name, "not reached", f"needs {fail.message}")
             return
-        detail = (fail.message or fail.get_name()).strip()
+        detail = redact((fail.message or fail.get_name()).strip())
         if fail.traceback:
             last, log = _last_line(fail), self._log(task, fail)
             detail = f"unexpected {last}; the traceback is in {log}"
@@ -156,11 +161,12 @@ class ReleaseReporter:
         self._lock.release()
         if any(_shows_table(task) for task in self._closure):
             self._display.line("")
-            self._note_calls(interrupted)
+            self._note_unreached()
             self._display.table(self._board.rows)
             self._verdict(interrupted)
             for note in self._notes:
                 self._display.line(note)
+            self._tell(interrupted)
         else:
             self._failures()  # a look has nothing to resume; its error says what to do
         self._refuse_phantoms()
@@ -184,17 +190,28 @@ class ReleaseReporter:
             self._board.end(row.task, "interrupted", row.describe())
         return bool(running) or isinstance(sys.exc_info()[1], SystemExit)
 
-    def _note_calls(self, interrupted: bool) -> None:  # noqa: FBT001
-        release = sessions.current().release
-        if not self._is_release or release is None or interrupted:
+    def _note_unreached(self) -> None:
+        """Say of a release that failed which of the steps that the world sees were not begun."""
+        known = {row.task for row in self._board.rows}
+        wanted = {task.name for task in self._closure if task.actions and _shows_table(task)}
+        if not self._is_release or wanted <= known:
             return
-        for call in release.calls:
-            if call.skipped:
-                self._board.end(call.task, "skipped", f"{call.skipped}: {call.effect}")
-            else:
-                self._board.end(
-                    call.task, "left to you", f"{call.effect}; this version does not do it"
-                )
+        for name in self._tasks:  # in their order
+            if name in wanted - known and name.partition(":")[0] in ROAD[:-1]:
+                self._board.end(name, "not reached")
+
+    def _tell(self, interrupted: bool) -> None:  # noqa: FBT001
+        session = sessions.current()
+        if not self._is_release or session.release is None:
+            return
+        rows = self._board.rows
+        verdict: Verdict = "released"
+        if interrupted or any(row.state == "failed" for row in rows):
+            verdict = "interrupted" if interrupted else "failed"
+        elif {row.state for row in rows} <= telling.NOTHING_DONE:
+            verdict = "unchanged"
+        for fault in telling.close(session, rows, verdict):
+            self._display.line(f"WARNING: {fault}", "bold yellow")
 
     def _verdict(self, interrupted: bool) -> None:  # noqa: FBT001
         rows, failed = self._board.rows, self._failures()
@@ -204,8 +221,7 @@ class ReleaseReporter:
                 f"{what}; to resume, run the same command: {resume_command(sys.argv)}\n"
             )
             return
-        states = {row.state for row in rows} - {"skipped", "left to you"}
-        if states <= {"unchanged", "up to date"}:
+        if {row.state for row in rows} <= telling.NOTHING_DONE:
             self._display.line("nothing to do: everything is as released", "bold")
         elif self._is_release:
             self._display.line("released: every object was read back", "bold green")
@@ -228,17 +244,10 @@ class ReleaseReporter:
         path = sessions.current().run_folder / "logs" / f"{task.name.replace('/', '_')}.log"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("".join(fail.traceback), encoding="utf-8")
+            path.write_text(redact("".join(fail.traceback)), encoding="utf-8")
         except OSError as error:
             return f"no log: {error.strerror}"
         return _relative(path)
-
-
-def resume_command(arguments: list[str]) -> str:
-    """Return the command line that was given, as one can paste it."""
-    program = Path(arguments[0]).name
-    name = "python -m doit" if program == "__main__.py" else program
-    return " ".join([name, *(shlex.quote(each) for each in arguments[1:])])
 
 
 def _closure(tasks: Mapping[str, Any], selected: Iterable[Any]) -> Iterable[Any]:
@@ -265,7 +274,7 @@ def _shows_table(task: Any) -> bool:
 
 def _last_line(fail: BaseFail) -> str:
     text = "".join(fail.traceback).strip() or traceback.format_exc()
-    return text.splitlines()[-1]
+    return redact(text.splitlines()[-1])
 
 
 def _relative(path: Path) -> str:

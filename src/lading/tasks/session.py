@@ -24,7 +24,7 @@ from lading.release.names import (
 )
 from lading.storage import Store, open_store
 from lading.storage.open import local_path
-from lading.storage.source import load_listing
+from lading.storage.source import is_listing_of, load_listing
 from lading.tasks.variables import KNOWN, Variables, parse_variables
 
 
@@ -81,7 +81,27 @@ class Session:
     @cached_property
     def awaits_listing(self) -> bool:
         """Whether, when first asked, the files of the build were yet to be learned by fetching."""
-        return self.is_remote and not self.listing_path.exists()
+        return self.is_remote and not self.has_listing
+
+    @property
+    def has_listing(self) -> bool:
+        """Whether the files of this build, and not of another source, were fetched once."""
+        return is_listing_of(self.listing_path, self.source_url)
+
+    @property
+    def calls_folder(self) -> Path:
+        """Folder of what calls to the outside have begun, for the same command to go on."""
+        return self.run_folder / "calls"
+
+    @property
+    def repository(self) -> Path:
+        """The git repository that the tags belong to."""
+        return self.base / self.config.project.repository
+
+    @property
+    def doi_path(self) -> Path:
+        """Where the DOI that was reserved for this release stands."""
+        return self.run_folder / "doi.json"
 
     @property
     def listing_path(self) -> Path:
@@ -195,7 +215,7 @@ def open_session(given: Mapping[str, str], folder: Path) -> Session:
     Raises:
         UsageError, ConfigError: with every problem in it.
     """
-    loaded = load_config(folder, given.get("config", ""))
+    loaded = load_config(folder, given.get("config", ""), given.get("source", ""))
     variables = parse_variables(given, loaded.config.variables)
     release = None
     if variables.tag:

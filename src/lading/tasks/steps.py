@@ -3,6 +3,7 @@
 A step returns its outcome for the closing table. It never prints and never names itself.
 """
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,11 +29,11 @@ from lading.release.changes import PrefixChanges
 from lading.release.layout import Artifact, Layout
 from lading.release.manifest import Manifest, documents_of, parse_manifest
 from lading.release.names import Prefix, Release, ReleaseDestination
+from lading.release.receipts import load_receipt, render_receipt
 from lading.services.git import commit_time, resolve_commit
 from lading.ship.depot import DepotTarget
 from lading.ship.hold import HoldTarget
 from lading.ship.promote import PrefixTarget
-from lading.ship.receipts import load_receipt, render_receipt
 from lading.ship.shipment import Shipment
 from lading.ship.target import settle
 from lading.storage import Progress, Store
@@ -86,6 +87,8 @@ def fetch(session: Session, progress: Progress) -> Outcome:
 
 def is_fetched(session: Session) -> bool:
     """Say whether every file of the frozen listing is here, byte for byte as it was fetched."""
+    if not session.has_listing:
+        return False
     try:
         fetched = load_fetched(session.listing_path)
         return all(
@@ -183,6 +186,7 @@ def manifest(session: Session, progress: Progress) -> Outcome:
 
     Raises:
         PrepareError: an archive is not the one that was made; it is never described.
+        ServiceError: the channel asks for a deposit, which could not take these files.
     """
     for artifact in (*session.layout.databases, *session.layout.bundles):
         if not is_current(session, artifact, session.cache):
@@ -192,6 +196,7 @@ def manifest(session: Session, progress: Progress) -> Outcome:
                 hint="run the same command; it is made anew",
             )
     described = describe(session, session.layout, session.cache, progress)
+    _require_deposit(session, described)
     for key, data in documents_of(described).items():
         write_atomically(session.folder / key, data)
     return Outcome(f"{count(len(described.files), 'file')}, {format_bytes(described.size_bytes)}")
@@ -201,10 +206,28 @@ def describe(session: Session, layout: Layout, cache: DigestCache, progress: Pro
     """Digest the public files of a layout and describe them. Effects: none but the cache."""
     release = need_release(session)
     digests = digest_artifacts(release, layout, session.build, session.archives, cache, progress)
-    repository = session.base / session.config.project.repository
+    repository = session.repository
     rows, sizes = known_tables(session, layout, cache)
     commit = resolve_commit(repository, release.tag)
-    return describe_release(release, layout, digests, rows, sizes, commit=commit)
+    doi = load_doi(session.doi_path) if release.reserves_doi else ""
+    return describe_release(release, layout, digests, rows, sizes, commit=commit, doi=doi)
+
+
+def _require_deposit(session: Session, manifest: Manifest) -> None:
+    """Refuse, before a byte is sent anywhere, a release that its deposit could not take."""
+    zenodo = session.config.channels[need_release(session).channel].zenodo
+    if zenodo:
+        from lading.tasks.deposits import require_room  # noqa: PLC0415  of those that deposit
+
+        require_room(manifest, zenodo)
+
+
+def load_doi(path: Path) -> str:
+    """Load the DOI that was reserved for the release; "" where none was yet."""
+    try:
+        return str(json.loads(path.read_bytes())["doi"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def is_current(session: Session, artifact: Artifact, cache: DigestCache) -> bool:
@@ -222,8 +245,7 @@ def packing_of(session: Session, artifact: Artifact) -> archives.Packing:
     """
     moment = None
     if session.config.prepare.entry_time == "commit" and session.release:
-        repository = session.base / session.config.project.repository
-        moment = commit_time(repository, session.release.tag)
+        moment = commit_time(session.repository, session.release.tag)
     level = session.config.prepare.sqlite.level if artifact.kind == "sqlite" else ""
     return archives.Packing(level, archives.entry_time(moment))
 

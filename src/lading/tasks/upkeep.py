@@ -23,6 +23,7 @@ from lading.release.names import (
     resolve_everything,
     tagged_prefixes,
 )
+from lading.release.receipts import Receipt, render_receipt
 from lading.ship.cleanup import clean_staging, plan_staging_cleanup
 from lading.ship.prune import (
     PruneChanges,
@@ -33,7 +34,6 @@ from lading.ship.prune import (
     prune_place,
     refuse_locked,
 )
-from lading.ship.receipts import Receipt, render_receipt
 from lading.ship.rollback import (
     Site,
     choose_promotion,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lading.config.problems import nearest
 from lading.errors import UsageError
 
-KNOWN = ("type", "tag", "staging", "accept", "config", "deep", "yes")
+KNOWN = ("type", "tag", "staging", "source", "accept", "config", "deep", "yes")
 _FEWEST_WORDS = 2
 _TRUE = {"1", "true", "yes"}
 _FALSE = {"0", "false", "no"}
@@ -31,6 +31,8 @@ class Variables:
     """Whether ``verify`` asks every object itself."""
     accept: str
     """Why ``check`` may go on in spite of what differs from the last release, or ""."""
+    source: str = ""
+    """Path or URL of the build where it is not the one of the configuration, or ""."""
     yes: bool = False
     """Whether ``prune`` and ``unlock`` act; else they only show what they would do."""
 
@@ -60,6 +62,7 @@ def parse_variables(given: Mapping[str, str], own: Sequence[str] = ()) -> Variab
         tag=given.get("tag", ""),
         staging=None if staging is None else parse_flag("staging", staging),
         config=given.get("config", ""),
+        source=given.get("source", ""),
         deep=parse_flag("deep", given.get("deep", "0")),
         accept=_parse_reason(given.get("accept", "")),
         yes=parse_flag("yes", given.get("yes", "0")),

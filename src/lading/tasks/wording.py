@@ -1,4 +1,8 @@
-"""Numbers as people read them."""
+"""Numbers and command lines as people read them."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 _THOUSAND = 1000
@@ -29,3 +33,10 @@ def format_duration(seconds: float) -> str:
 def count(number: int, noun: str) -> str:
     """Write a number with its noun: ``1 file``, ``2 files``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def resume_command(arguments: Sequence[str]) -> str:
+    """Return the command line that was given, as one can paste it."""
+    program = Path(arguments[0]).name
+    name = "python -m doit" if program == "__main__.py" else program
+    return " ".join([name, *(shlex.quote(each) for each in arguments[1:])])

@@ -298,7 +298,8 @@ class TestProblems:
     def test_unknown_key_like_none(self) -> None:
         """An unknown key that is like no other is shown beside all that are known."""
         table = minimal_with("project.zzz", 1)
-        expected = "lading.toml: project.zzz: expected one of name, repository, title, got 'zzz'"
+        known = "github, name, remote, repository, title"
+        expected = f"lading.toml: project.zzz: expected one of {known}, got 'zzz'"
         assert (expected,) == problems_of(lambda: parse_config(table, "lading.toml"))
 
     def test_date_is_no_string(self) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from lading.errors import StoreError
 from lading.release.objects import Digest, digest_bytes
+from lading.release.receipts import ProvedObject
 from lading.ship.observe import for_each, note_written, observe_objects
-from lading.ship.receipts import ProvedObject
 from lading.storage import Body, LocalStore, MemoryStore
 from tests.fakes.stores import FakeWatchedStore
 

@@ -9,10 +9,10 @@ import pytest
 from lading.errors import ManifestError
 from lading.release.manifest import Manifest
 from lading.release.objects import digest_bytes
+from lading.release.receipts import Receipt
 from lading.ship.depot import DepotTarget
 from lading.ship.locks import PrefixLock
 from lading.ship.promote import PrefixTarget
-from lading.ship.receipts import Receipt
 from lading.ship.shipment import Shipment
 from lading.ship.target import settle
 from lading.ship.verify import Finding, load_released_manifest, verify_destination

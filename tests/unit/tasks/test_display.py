@@ -111,3 +111,24 @@ def test_table_fits_eighty_columns() -> None:
 def test_row_without_sizes_says_how_long_it_runs() -> None:
     """A task that announced nothing says only how long it has been running."""
     assert Row("check").describe().startswith("running for 0.")
+
+
+@pytest.mark.parametrize(("waited_s", "shown"), [(0.0, False), (75.0, True)])
+def test_step_that_waits_for_somebody_else(*, waited_s: float, shown: bool) -> None:
+    """In a terminal a step without files or bytes is shown once it takes long, with its time."""
+    board = Board()
+    board.start("zenodo").started -= waited_s
+    console = make_console(Terminal())
+    with console.capture() as captured:
+        console.print(Display(console, board)._render_bars())
+
+    assert ("zenodo" in captured.get()) == shown
+    assert ("running for 1 min" in captured.get()) == shown
+
+
+def test_row_that_waits_says_for_what() -> None:
+    """A task that waits for somebody else says for what, as long as it has nothing to count."""
+    row = Row("zenodo", current="https://github.com/o/n/actions/runs/1 is queued")
+    assert row.describe().endswith(" s, https://github.com/o/n/actions/runs/1 is queued")
+    row.files = 2
+    assert row.describe() == "0/2 files"

@@ -5,6 +5,7 @@ import pytest
 from lading.errors import UsageError
 from lading.tasks.variables import KNOWN, Variables, parse_flag, parse_variables
 
+NAMES = "type, tag, staging, source, accept, config, deep, yes"
 TRUE = ["1", "true", "yes", "True", "YES"]
 FALSE = ["0", "false", "no", "False", "NO"]
 
@@ -29,6 +30,7 @@ def test_everything() -> None:
         "type": "a",
         "tag": "b",
         "staging": "1",
+        "source": "s3://b",
         "config": "c.toml",
         "deep": "yes",
         "accept": "two words",
@@ -38,6 +40,7 @@ def test_everything() -> None:
         type="a",
         tag="b",
         staging=True,
+        source="s3://b",
         config="c.toml",
         deep=True,
         accept="two words",
@@ -80,14 +83,13 @@ def test_bad_flag(name: str, value: str) -> None:
 def test_misspelt(name: str, meant: str) -> None:
     """A misspelt name is an error with the nearest known name."""
     assert refusal({"tag": "v1", name: "1"}) == (
-        f"{name}=1: expected one of type, tag, staging, accept, config, deep, yes, got {name!r}"
-        f" (did you mean {meant!r}?)"
+        f"{name}=1: expected one of {NAMES}, got {name!r} (did you mean {meant!r}?)"
     )
 
 
 def test_unknown() -> None:
     """A name that is like no other is an error without a guess."""
-    expected = "zzz=1: expected one of type, tag, staging, accept, config, deep, yes, got 'zzz'"
+    expected = f"zzz=1: expected one of {NAMES}, got 'zzz'"
     assert expected == refusal({"zzz": "1"})
 
 
@@ -127,8 +129,7 @@ def test_own() -> None:
     """The project's own variables are known, may be empty, and are offered when misspelt."""
     assert parse_variables({"region": "", "tag": "v1"}, ["region"]).tag == "v1"
     assert refusal({"regoin": "x"}, ("region",)).endswith(
-        "expected one of type, tag, staging, accept, config, deep, yes, region, got 'regoin'"
-        " (did you mean 'region'?)"
+        f"expected one of {NAMES}, region, got 'regoin' (did you mean 'region'?)"
     )
 
 

@@ -5,7 +5,7 @@ A receipt is a cache of what the destination would say. It saves questions, neve
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,41 @@ class Receipt:
     """The manifest that it was made from."""
     proved_at: datetime
     """When it was read back; aware, UTC."""
-    objects: Mapping[str, ProvedObject]
-    """By key, sorted."""
+    objects: Mapping[str, ProvedObject] = field(default_factory=dict)
+    """By key, sorted; none where the target is no store."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What was read back of a service, by name; none of a store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """What all receipts of one task say of the release."""
+
+    task: str
+    """The doit task."""
+    project: str
+    """Name of the project."""
+    channel: str
+    """Channel of the release."""
+    tag: str
+    """Tag of the release."""
+    environment: str
+    """Production or staging."""
+    manifest_sha256: str
+    """Identity of the release: the sha256 of its ``release.json``."""
+
+    def receipt(self, place: str, facts: Mapping[str, str]) -> Receipt:
+        """Return the receipt of what was just read back of a service."""
+        return Receipt(
+            task=self.task,
+            place=place,
+            channel=self.channel,
+            tag=self.tag,
+            environment=self.environment,
+            manifest_sha256=self.manifest_sha256,
+            proved_at=now_utc(),
+            facts=facts,
+        )
 
 
 def now_utc() -> datetime:
@@ -62,6 +95,8 @@ def render_receipt(receipt: Receipt) -> bytes:
         "manifest_sha256": receipt.manifest_sha256,
         "proved_at": receipt.proved_at.isoformat(),
     }
+    if receipt.facts:
+        table["facts"] = dict(receipt.facts)
     head = json.dumps(table, indent=1, ensure_ascii=False).removesuffix("\n}")
     # a line an object: of twenty thousand the whole table would be a hundred thousand strings
     rows = ",\n".join(_render_row(*each) for each in sorted(receipt.objects.items()))
@@ -103,6 +138,7 @@ def load_receipt(path: Path) -> Receipt | None:
             manifest_sha256=table["manifest_sha256"],
             proved_at=datetime.fromisoformat(table["proved_at"]),
             objects=objects,
+            facts={str(name): str(fact) for name, fact in table.get("facts", {}).items()},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

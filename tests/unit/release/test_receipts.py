@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lading.release.objects import digest_bytes
-from lading.ship.receipts import (
+from lading.release.receipts import (
     ProvedObject,
     Receipt,
     load_receipt,
