@@ -1,5 +1,6 @@
 """The lading command, called in this process."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,100 @@ def test_init_replaces_nothing(
     assert main(["init", str(tmp_path)]) == 3
     assert "found one; nothing was written" in capsys.readouterr().err
     assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
+WORKFLOWS = {"ci.yml", "distribute.yml", "zenodo-data-release.yml"}
+
+
+def workflows_in(folder: Path) -> set[str]:
+    """Return the names of the workflows of a folder."""
+    return {each.name for each in (folder / ".github" / "workflows").glob("*")}
+
+
+def test_init_github_writes_a_whole_project(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a new folder `lading init --github` writes the configuration and the workflows."""
+    assert main(["init", "--github", str(tmp_path / "new")]) == 0
+    assert list(load_config(tmp_path / "new").config.channels) == ["nightly", "stable"]
+    assert workflows_in(tmp_path / "new") == WORKFLOWS
+    assert "docs/how-to-release.md" in capsys.readouterr().out
+
+
+def test_init_alone_writes_no_workflows(tmp_path: Path) -> None:
+    """Without --github nothing is written below .github."""
+    assert main(["init", str(tmp_path)]) == 0
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["dodo.py", "lading.toml"]
+
+
+def test_init_github_beside_a_configuration(tmp_path: Path) -> None:
+    """Where a configuration stands, the workflows come beside it, and nothing else."""
+    assert main(["init", str(tmp_path)]) == 0
+    before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+
+    assert main(["init", "--github", str(tmp_path)]) == 0
+
+    assert workflows_in(tmp_path) == WORKFLOWS
+    after = {each.name: each.read_bytes() for each in tmp_path.iterdir() if each.is_file()}
+    assert after == before
+
+
+def test_init_github_beside_pyproject(tmp_path: Path) -> None:
+    """A pyproject.toml counts as the configuration only where it holds one."""
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")
+
+    assert main(["init", "--github", str(tmp_path)]) == 0
+    assert (tmp_path / "lading.toml").exists()
+
+
+def test_init_github_takes_the_configuration_of_pyproject(tmp_path: Path) -> None:
+    """Where pyproject.toml holds the configuration, no second one is written."""
+    assert main(["init", str(tmp_path / "new")]) == 0
+    toml = (tmp_path / "new" / "lading.toml").read_text().replace("keep =", "[tool.lading]\nkeep =")
+    toml = re.sub(r"(?m)^\[+(?!tool)", lambda found: f"{found[0]}tool.lading.", toml)
+    (tmp_path / "pyproject.toml").write_text(toml)
+
+    assert main(["init", "--github", str(tmp_path)]) == 0
+    assert workflows_in(tmp_path) == WORKFLOWS
+    assert not (tmp_path / "lading.toml").exists()
+
+
+@pytest.mark.parametrize("name", sorted(WORKFLOWS - {"ci.yml"}))
+def test_init_github_replaces_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """Where one of its workflows stands, nothing at all is written: exit code 3 and one line."""
+    folder = tmp_path / ".github" / "workflows"
+    folder.mkdir(parents=True)
+    (folder / name).write_text("mine")
+
+    assert main(["init", "--github", str(tmp_path)]) == 3
+    assert f"{name}: expected no such file, found one" in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == [".github"]
+    assert workflows_in(tmp_path) == {name}
+
+
+def test_init_github_keeps_a_ci(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nearly every project has a ci.yml: it is kept, and told."""
+    folder = tmp_path / ".github" / "workflows"
+    folder.mkdir(parents=True)
+    (folder / "ci.yml").write_text("mine")
+
+    assert main(["init", "--github", str(tmp_path)]) == 0
+    assert workflows_in(tmp_path) == WORKFLOWS
+    assert (folder / "ci.yml").read_text() == "mine"
+    assert "kept" in capsys.readouterr().out
+
+
+def test_init_github_beside_a_wrong_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A configuration that cannot be read is one line and exit code 3; nothing is written."""
+    (tmp_path / "lading.toml").write_text("channels = 3")
+
+    assert main(["init", "--github", str(tmp_path)]) == 3
+    assert "lading.toml" in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == ["lading.toml"]
 
 
 def test_init_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
