@@ -485,9 +485,9 @@ def ship(table: dict[str, Any]) -> None:
     from lading.config.models import Destination
     from lading.release.manifest import parse_manifest
     from lading.release.names import Prefix, ReleaseDestination
+    from lading.release.receipts import load_receipt, render_receipt
     from lading.ship.depot import DepotTarget
     from lading.ship.promote import PrefixTarget
-    from lading.ship.receipts import load_receipt, render_receipt
     from lading.ship.shipment import Shipment
     from lading.ship.target import settle
     from lading.storage import open_store

@@ -20,9 +20,9 @@ from lading.prepare.describe import describe_release
 from lading.prepare.digests import DigestCache
 from lading.release.layout import Artifact, Layout
 from lading.release.names import resolve_release
+from lading.release.receipts import Receipt, load_receipt, render_receipt
 from lading.ship.depot import DepotTarget
 from lading.ship.promote import PrefixTarget
-from lading.ship.receipts import Receipt, load_receipt, render_receipt
 from lading.ship.shipment import Shipment
 from lading.ship.target import settle
 from lading.storage import open_store

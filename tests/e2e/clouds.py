@@ -55,6 +55,8 @@ class Seen:
     key: str
     prefix: str
     """Of a listing."""
+    at: float = field(default=0.0, compare=False)
+    """When it arrived, in seconds since 1970."""
 
 
 class CloudServers:

@@ -53,7 +53,6 @@ prefixes = ["nightly", "eel-hole"]
 tag = 'v\\d+\\.\\d+\\.\\d+'
 prefixes = ["{tag}", "stable"]
 immutable = ["{tag}"]
-branch = "stable"
 """
 DODO = "from lading.tasks import *\n"
 

@@ -27,7 +27,7 @@ from tests.e2e.project import CLOUDS, CONFIG, PREFIXES, RELEASE, TAG, lines_with
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 STABLE = ("distribute", "tag=v2025.2.1")
-STABLE_HELD = CONFIG.replace('branch = "stable"', 'hold = ["{tag}"]')
+STABLE_HELD = f'{CONFIG}hold = ["{{tag}}"]\n'
 OLD_RELEASE = ("distribute", "tag=nightly-2025-02-04")
 MEDIA_TYPES = {
     "SHA256SUMS": "text/plain",

@@ -565,7 +565,10 @@ class TestLastRelease:
 class TestPacking:
     """A database whose packing takes a moment, and is cut."""
 
-    @pytest.mark.parametrize("stood", [False, True], ids=["first", "again"])
+    @pytest.mark.parametrize(
+        "stood",
+        [pytest.param(False, id="first", marks=pytest.mark.slow), pytest.param(True, id="again")],
+    )
     def test_killed(self, tmp_path: Path, large_database: Path, *, stood: bool) -> None:
         """Killed while it packs, no half of an archive has its name; the next run finishes."""
         config = CONFIG.replace("[prepare.sqlite]\n", '[prepare.sqlite]\nlevel = "small"\n')

@@ -1,7 +1,8 @@
 """The distribution of a real energy-data project, on a small build of the same names.
 
-The installed `doit` runs the example as a user would; only the source and the two clouds
-are folders. Each world begins where a fresh machine does: builds, clouds, no local state.
+The installed `doit` runs the example as a user would; the source and the two clouds are folders,
+and what a release reaches beside them is taken out: test_pudl_outside.py has it. Each world begins
+where a fresh machine does: builds, clouds, no local state.
 """
 
 import hashlib
@@ -22,14 +23,14 @@ import pytest
 
 from lading.config import load_config
 from lading.release.names import resolve_release
+from tests.e2e.pudl import EXAMPLE, flatten, without_calls
 
 pytestmark = pytest.mark.xdist_group("pudl")
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "pudl"
 TONIGHT, TOMORROW, STABLE = "nightly-2025-02-05", "nightly-2025-02-06", "v2025.2.0"
 CLOUDS = ("gcs", "s3")
 PREFIXES = ("nightly", "eel-hole")
-LOCAL_URLS = {  # what the test replaces in the example, and nothing else
+LOCAL_URLS = {  # what the test replaces in the example
     "gs://builds.catalyst.coop/{tag}": "builds/{tag}",
     "gs://pudl.catalyst.coop": "clouds/gcs",
     "s3://pudl.catalyst.coop": "clouds/s3",
@@ -62,7 +63,7 @@ class World:
         return subprocess.run(
             [Path(sys.executable).parent / "doit", *arguments],
             cwd=self.folder,
-            env={**os.environ, "CI": "1"},
+            env={**os.environ, "CI": "1", "SLACK_BOT_TOKEN": ""},
             capture_output=True,
             text=True,
             check=False,
@@ -125,15 +126,6 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_bytes())
 
 
-def flatten(table: dict[str, Any], place: str = "") -> dict[str, Any]:
-    """Return the values of nested tables by dotted name."""
-    flat: dict[str, Any] = {}
-    for name, value in table.items():
-        inner = isinstance(value, dict)
-        flat |= flatten(value, f"{place}{name}.") if inner else {f"{place}{name}": value}
-    return flat
-
-
 def make_build(folder: Path, *arguments: str) -> Path:
     """Generate a small build."""
     program = EXAMPLE / "make_build.py"
@@ -162,13 +154,19 @@ def expected_keys(build: Path) -> set[str]:
     }
 
 
-def localize(folder: Path) -> None:
-    """Copy the example into a folder, with local paths in the place of its three URLs."""
+def localize(folder: Path, *, has_calls: bool = False) -> None:
+    """Copy the example into a folder, with local paths in the place of its three URLs.
+
+    Args:
+        folder: where to.
+        has_calls: leave what a release reaches beside the clouds; only staging can do with it.
+    """
     shutil.copy(EXAMPLE / "dodo.py", folder)
     text = (EXAMPLE / "lading.toml").read_text(encoding="utf-8")
     for url, path in LOCAL_URLS.items():
         assert text.count(f'url = "{url}"') == 1
         text = text.replace(f'url = "{url}"', f'url = "{path}"')
+    text = text if has_calls else without_calls(text)
     (folder / "lading.toml").write_text(text, encoding="utf-8")
 
 
@@ -228,12 +226,17 @@ def test_example_states_who_gets_what(
     assert {"git_merge", "zenodo"} <= {each.task for each in release.calls}
 
 
-def test_only_the_three_urls_are_replaced(nightly: World) -> None:
-    """What these tests run is the example itself, but for where builds and clouds are."""
+def test_nothing_else_is_replaced(nightly: World) -> None:
+    """What these tests run is the example, but for where builds and clouds are, and the calls."""
     ours = flatten(tomllib.loads((nightly.folder / "lading.toml").read_text()))
     theirs = flatten(tomllib.loads((EXAMPLE / "lading.toml").read_text()))
     differing = {key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)}
-    assert differing == {"source.url", "destinations.gcs.url", "destinations.s3.url"}
+    calls = ("branch", "zenodo", "cloud_run")
+    places = ("slack.", *(f"channels.{c}.{call}" for c in ("nightly", "stable") for call in calls))
+    assert {key for key in differing if not key.startswith(places)} == {
+        *("source.url", "destinations.gcs.url", "destinations.s3.url")
+    }
+    assert not [key for key in ours if key.startswith(places)]
     assert (nightly.folder / "dodo.py").read_bytes() == (EXAMPLE / "dodo.py").read_bytes()
 
 
@@ -380,6 +383,7 @@ def test_stable_cut_sends_two_documents(stable: World, nightly: World, cloud: st
         assert after[f"nightly/{key}"] == sha256
 
 
+@pytest.mark.slow  # test_pudl_outside has it over real protocols
 def test_stable_again_accepts_equal_bytes(stable: World, tmp_path: Path) -> None:
     """An immutable prefix takes the same release again, from a machine that knows nothing."""
     world = stable.copy(tmp_path / "world")
@@ -435,8 +439,10 @@ def test_refusal_leaves_the_clouds_alone(
     assert {key for key in before | after if before.get(key) != after.get(key)} == set()
 
 
+@pytest.mark.slow  # test_pudl_outside has it over real protocols
 def test_staging_writes_below_its_root_only(world: World) -> None:
     """A stable release in staging leaves production as it was, and skips what is outside."""
+    localize(world.folder, has_calls=True)
     shutil.copytree(world.build(TONIGHT), world.build(STABLE))
     before = {name: times_of(world.clouds / name) for name in CLOUDS}
     printed = world.release(STABLE, "type=stable", "staging=1")
