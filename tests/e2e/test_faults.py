@@ -356,6 +356,7 @@ def test_releases_converge_where_one_request_in_ten_fails(
     _soak(servers, tmp_path, releases=3, largest=40 << 20, rate=0.1, seed=2)
 
 
+@pytest.mark.slow  # the stores' own tests meet these lies one by one
 @pytest.mark.usefixtures("small_parts")
 def test_releases_converge_where_answers_lie(servers: CloudServers, tmp_path: Path) -> None:
     """A success that is none, with an empty body or somebody's page, is believed nowhere."""

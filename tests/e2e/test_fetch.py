@@ -143,7 +143,7 @@ def test_source_that_cannot_be_read(
     assert public_snapshot(project) == {}
 
 
-@pytest.mark.parametrize("size", [10, None])
+@pytest.mark.parametrize("size", [pytest.param(10, marks=pytest.mark.slow), None])
 def test_damaged_download_is_fetched_again(
     project: Project, credentials: dict[str, str], size: int | None
 ) -> None:

@@ -567,7 +567,7 @@ class TestPacking:
 
     @pytest.mark.parametrize(
         "stood",
-        [pytest.param(False, id="first", marks=pytest.mark.slow), pytest.param(True, id="again")],
+        [pytest.param(False, id="first"), pytest.param(True, id="again", marks=pytest.mark.slow)],
     )
     def test_killed(self, tmp_path: Path, large_database: Path, *, stood: bool) -> None:
         """Killed while it packs, no half of an archive has its name; the next run finishes."""

@@ -62,13 +62,23 @@ def texts_of(room: Room) -> list[str]:
     return [json.dumps(message) for message in room.messages]
 
 
-class TestRelease:
-    """A release in production."""
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OutsideProject, str]]:
+    """A project that was released once, and what that printed. Tests leave it as it is."""
+    folder = tmp_path_factory.mktemp("released")
+    with serve_outside(folder / "outside") as outside:
+        project = make_outside_project(folder / "project", outside, config_of(outside))
+        yield project, project.release()
 
-    def test_does_all_of_it_once(self, project: OutsideProject) -> None:
+
+@pytest.mark.xdist_group("outside-released")
+class TestReleased:
+    """What a release in production leaves."""
+
+    def test_all_of_it_once(self, released: tuple[OutsideProject, str]) -> None:
         """It moves the branch, publishes one version, deploys and tells: each once, in order."""
+        project, printed = released
         outside = project.outside
-        printed = project.release()
 
         assert order_of(printed)[-4:] == ROAD
         assert all(each.startswith("promote:") for each in order_of(printed)[:-4])
@@ -82,18 +92,18 @@ class TestRelease:
         assert len(outside.slack.messages) == 1
         assert "released: every object was read back" in printed
 
-    def test_names_its_doi_in_the_manifest(self, project: OutsideProject) -> None:
+    def test_doi_in_the_manifest(self, released: tuple[OutsideProject, str]) -> None:
         """The DOI of the record stands in release.json, in the buckets and in the record itself."""
-        project.release()
+        project, _ = released
         (record,) = published(project.outside.sandbox)
         public = (project.clouds / "gcs" / "nightly" / "release.json").read_bytes()
 
         assert json.loads(public)["doi"] == record.doi
         assert record.files["release.json"].stored == public
 
-    def test_deposits_the_bytes_of_the_release(self, project: OutsideProject) -> None:
+    def test_bytes_of_the_release(self, released: tuple[OutsideProject, str]) -> None:
         """The record has each public file that is not ignored, byte for byte, and no other."""
-        project.release()
+        project, _ = released
         (record,) = published(project.outside.sandbox)
         folder = project.clouds / "s3" / "nightly"
         kept = [path for path in folder.iterdir() if not path.name.startswith("table")]
@@ -102,8 +112,27 @@ class TestRelease:
             path.name: path.read_bytes() for path in kept
         }
 
-    def test_again_changes_nothing(self, project: OutsideProject) -> None:
-        """The same command again makes no call that could change anything, and says so."""
+    def test_receipt_of_each(self, released: tuple[OutsideProject, str]) -> None:
+        """Each receipt says what was read back, of which release."""
+        project, printed = released
+        names = ("git_merge", "zenodo", "cloud_run/viewer")
+        facts = {name: project.receipt(name) for name in names}
+        (record,) = published(project.outside.sandbox)
+
+        assert {each["tag"] for each in facts.values()} == {TAG}
+        assert len({each["manifest_sha256"] for each in facts.values()}) == 1
+        assert facts["git_merge"]["facts"]["commit"] == git(project.folder, "rev-parse", TAG)
+        assert facts["zenodo"]["facts"]["record"] == record.id
+        assert facts["zenodo"]["facts"]["state"] == "published"
+        assert facts["cloud_run/viewer"]["facts"]["conclusion"] == "success"
+        assert f"\nzenodo: {facts['zenodo']['facts']['url']}\n" in printed
+
+
+class TestAgain:
+    """The same command once more."""
+
+    def test_changes_nothing(self, project: OutsideProject) -> None:
+        """It makes no call that could change anything, and says so."""
         project.release()
         before = project.outside.writes()
         printed = project.release()
@@ -123,22 +152,6 @@ class TestRelease:
             n: before[n] for n in ("git", "sandbox", "production")
         }
         assert len(project.outside.slack.messages) == 1
-
-    def test_leaves_a_receipt_of_each(self, project: OutsideProject) -> None:
-        """Each receipt says what was read back, of which release."""
-        project.release()
-        manifest = project.clouds / "gcs" / "nightly" / "release.json"
-        names = ("git_merge", "zenodo", "cloud_run/viewer")
-        facts = {name: project.receipt(name) for name in names}
-        (record,) = published(project.outside.sandbox)
-
-        assert {each["tag"] for each in facts.values()} == {TAG}
-        assert len({each["manifest_sha256"] for each in facts.values()}) == 1
-        assert facts["git_merge"]["facts"]["commit"] == git(project.folder, "rev-parse", TAG)
-        assert facts["zenodo"]["facts"]["record"] == record.id
-        assert facts["zenodo"]["facts"]["state"] == "published"
-        assert facts["cloud_run/viewer"]["facts"]["conclusion"] == "success"
-        assert manifest.exists()
 
 
 class TestStaging:
