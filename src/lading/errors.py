@@ -23,7 +23,9 @@
     ├── RollbackError                    there is nothing to go back to, or not all of it
     ├── CommandError                     a command-line tool failed
     ├── ServiceError                     an outside service said no
-    │   └── UnansweredError              a service did not answer, however often it was asked
+    │   ├── UnansweredError              a service did not answer, however often it was asked
+    │   └── ClusterError                 a Kubernetes cluster refused, or cannot be reached
+    │       └── ConflictError            another field manager holds a field
     └── Interrupted             exit 130, 143   a signal ended the run
 
 A class owns its exit code and, where there is one, the hint that says what to do.
@@ -191,6 +193,21 @@ class UnansweredError(ServiceError):
 
     hint = "run the same command; what is done is not done again"
     was_sent = True
+
+
+class ClusterError(ServiceError):
+    """A Kubernetes cluster refused, or could not be reached."""
+
+
+class ConflictError(ClusterError):
+    """Fields that we want to set belong to another field manager.
+
+    Attributes:
+        fields: object, field path and manager of each.
+    """
+
+    hint = "undo the change, or take these fields over with take=1"
+    fields: tuple[tuple[str, str, str], ...] = ()
 
 
 class Interrupted(LadingError):  # noqa: N818  a signal is an event, not an error of anybody

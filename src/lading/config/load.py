@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,19 +63,31 @@ def parse_config(table: dict[str, Any], file_name: str, base: str = "/base") -> 
     """
     if not table:
         raise ConfigError(
-            [f"{file_name}: expected [project], [source], [destinations] and [channels], got none"],
+            [f"{file_name}: expected [project] and [channels] or [datasets], got none"],
             hint="`lading init` writes a commented example",
         )
     try:
         # JSON in strict mode: lists become tuples, and "2" is not a number
         config = Config.model_validate_json(json.dumps(table, default=_quote_moment), strict=True)
     except ValidationError as error:
-        problems = render_problems(error, Config)
+        problems = [*render_problems(error, Config), *_missing_tables(table)]
     else:
-        problems = find_conflicts(config, base)
+        problems = [*_missing_tables(table), *find_conflicts(config, base)]
         if not problems:
             return config
     raise ConfigError([f"{file_name}: {problem}" for problem in problems])
+
+
+def _missing_tables(table: Mapping[str, Any]) -> Iterator[str]:
+    """Name the tables without which those that are there mean nothing."""
+    wanted = ["kubernetes"] if table.get("datasets") else []
+    if table.get("channels") or not wanted:
+        wanted += ["source", "destinations", "channels"]
+    for name in wanted:
+        if name not in table:
+            yield f"{name}: expected a value, got nothing"
+        elif table[name] == {}:
+            yield f"{name}: expected at least 1 entry, got none"
 
 
 def _quote_moment(moment: object) -> dict[str, str]:

@@ -4,166 +4,36 @@ Every field has one line that says what it means; the JSON Schema for editors is
 from these lines (``python -m lading.config.schema``).
 """
 
-import re
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
-PLACEHOLDERS = ("{tag}", "{channel}")
-RESERVED_PREFIXES = ("staging", ".lading")
-
-
-def _expected(what: str) -> PydanticCustomError:
-    return PydanticCustomError("expected", "{what}", {"what": what})
-
-
-def _slug(value: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", value):
-        raise _expected("a name of small letters, digits, '-' and '_'")
-    return value
-
-
-def _destination_name(value: str) -> str:
-    # no '-': `upload:gcs-nightly` must be read in one way only
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", value):
-        raise _expected("a name of small letters, digits and '_' that starts with a letter")
-    return value
-
-
-def _prefix(value: str) -> str:
-    plain = value
-    for placeholder in PLACEHOLDERS:
-        plain = plain.replace(placeholder, "x")
-    segments = plain.split("/")
-    if not re.fullmatch(r"[\w.+/-]+", plain) or any(s in {"", ".", ".."} for s in segments):
-        raise _expected("a relative key prefix such as 'nightly' or '{tag}'")
-    if segments[0] in RESERVED_PREFIXES:
-        raise _expected(f"a prefix outside {' and '.join(RESERVED_PREFIXES)}, which Lading keeps")
-    return value
+from lading.config.datasets import Datasets, Kubernetes
+from lading.config.values import (
+    Branch,
+    DestinationName,
+    Endpoint,
+    Folder,
+    Gain,
+    GithubRepository,
+    Image,
+    KeyTemplate,
+    Model,
+    Pattern,
+    Prefix,
+    Regex,
+    RelativePath,
+    Remote,
+    Share,
+    Slug,
+    SourceOption,
+    Url,
+    Variable,
+    Workflow,
+)
 
 
-def _regex(value: str) -> str:
-    try:
-        re.compile(value)
-    except re.error as error:
-        raise _expected(f"a regular expression ({error})") from error
-    return value
-
-
-def _pattern(value: str) -> str:
-    if not value.strip() or "\n" in value:
-        raise _expected("a pattern as in .gitignore, such as '*.log' or '/parquet/*.parquet'")
-    return value
-
-
-def _key_template(value: str) -> str:
-    plain = re.sub(r"\{(path|name|stem|folder)\}", "x", value)
-    if re.search(r"[{}]", plain) or plain.startswith("/") or ".." in plain.split("/"):
-        raise _expected("a relative key that may use {path}, {name}, {stem}, {folder}")
-    return value
-
-
-def _url(value: str) -> str:
-    scheme, separator, rest = value.partition("://")
-    is_url = bool(separator) and re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme)
-    has_secret = "@" in rest or "?" in value
-    plain = value
-    for placeholder in PLACEHOLDERS:
-        plain = plain.replace(placeholder, "x")
-    has_brace = "{" in plain or "}" in plain
-    has_no_place = is_url and not rest and scheme != "memory"
-    if not value or (":" in value and not is_url) or has_secret or has_brace or has_no_place:
-        raise _expected("a path or a URL such as 'build/gcs', 'gs://bucket' or 's3://bucket/root'")
-    return value
-
-
-def _endpoint(value: str) -> str:
-    if value and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#@]*)?", value):
-        raise _expected("a URL such as 'https://s3.example.org', without user or password")
-    return value.rstrip("/")
-
-
-def _relative_path(value: str) -> str:
-    if value.startswith("/") or {"..", "."} & set(value.split("/")) or "\\" in value:
-        raise _expected("a path inside the build, such as 'success', or ''")
-    return value
-
-
-def _folder(value: str) -> str:
-    if not value.strip():
-        raise _expected("a folder, such as 'build'")
-    return value
-
-
-def _branch(value: str) -> str:
-    # git-check-ref-format(1), as far as it matters here; never an option of git
-    if value and (not re.fullmatch(r"[A-Za-z0-9_][\w./-]*", value) or ".." in value):
-        raise _expected("a branch, such as 'nightly', or ''")
-    return value
-
-
-def _repository_name(value: str) -> str:
-    if value and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+", value):
-        raise _expected("a GitHub repository such as 'owner/name'")
-    return value
-
-
-def _workflow(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*\.ya?ml", value):
-        raise _expected("the file name of a workflow such as 'deploy.yml'")
-    return value
-
-
-def _remote(value: str) -> str:
-    # a name of git's, or a URL; never an option, never a password
-    if "@" in value.partition("://")[2] or "?" in value:
-        raise _expected("a remote without user or password; put tokens into the environment")
-    if not re.fullmatch(r"[A-Za-z0-9_./][\w./:@~-]*", value):
-        raise _expected("a git remote such as 'origin' or 'https://host/owner/name.git'")
-    return value
-
-
-def _variable(value: str) -> str:
-    if value and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value):
-        raise _expected("the name of an environment variable such as 'ZENODO_TOKEN'")
-    return value
-
-
-def _image(value: str) -> str:
-    # registry/name[:tag][@sha256:digest]; never an option of gcloud
-    pattern = r"[a-z0-9][\w.:-]*(/[\w.-]+)*(:[\w][\w.-]*)?(@sha256:[0-9a-f]{64})?"
-    if value and not re.fullmatch(pattern, value):
-        raise _expected("an image such as 'registry.example/viewer:latest'")
-    return value
-
-
-Slug = Annotated[str, AfterValidator(_slug)]
-DestinationName = Annotated[str, AfterValidator(_destination_name)]
-Prefix = Annotated[str, AfterValidator(_prefix)]
-Regex = Annotated[str, AfterValidator(_regex)]
-Pattern = Annotated[str, AfterValidator(_pattern)]
-KeyTemplate = Annotated[str, AfterValidator(_key_template)]
-Url = Annotated[str, AfterValidator(_url)]
-SourceOption = bool | int | str
-Endpoint = Annotated[str, AfterValidator(_endpoint)]
-RelativePath = Annotated[str, AfterValidator(_relative_path)]
-Folder = Annotated[str, AfterValidator(_folder)]
-Branch = Annotated[str, AfterValidator(_branch)]
-GithubRepository = Annotated[str, AfterValidator(_repository_name)]
-Workflow = Annotated[str, AfterValidator(_workflow)]
-Remote = Annotated[str, AfterValidator(_remote)]
-Variable = Annotated[str, AfterValidator(_variable)]
-Image = Annotated[str, AfterValidator(_image)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Gain = Annotated[float, Field(gt=0)]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Project(_Model):
+class Project(Model):
     """Who releases."""
 
     name: Slug = Field(description="Short name of the project; stands in every manifest.")
@@ -180,7 +50,7 @@ class Project(_Model):
     )
 
 
-class Source(_Model):
+class Source(Model):
     """Where a build stands and what makes it whole."""
 
     url: Url = Field(
@@ -205,7 +75,7 @@ class Source(_Model):
     )
 
 
-class SqliteRule(_Model):
+class SqliteRule(Model):
     """How SQLite databases are packed."""
 
     match: tuple[Pattern, ...] = Field(
@@ -229,7 +99,7 @@ class SqliteRule(_Model):
     )
 
 
-class BundleRule(_Model):
+class BundleRule(Model):
     """Folders of files that ship as one stored zip each."""
 
     folder: str = Field(description="Folder in the build; `*` stands for any name at its place.")
@@ -246,7 +116,7 @@ class BundleRule(_Model):
     keep_members: bool = Field(default=True, description="Ship the files themselves as well.")
 
 
-class Prepare(_Model):
+class Prepare(Model):
     """What is made out of the build before it ships."""
 
     sqlite: SqliteRule = Field(default=SqliteRule(), description="How databases are packed.")
@@ -258,7 +128,7 @@ class Prepare(_Model):
     )
 
 
-class Limits(_Model):
+class Limits(Model):
     """How far a figure may move from the last release of the channel; shares, 0.1 is 10 %."""
 
     warn_loss: Share | None = Field(default=None, description="Loss that is told.")
@@ -283,7 +153,7 @@ class SizeLimits(Limits):
     warn_gain: Gain | None = Field(default=1.0, description="Gain that is told.")
 
 
-class Gates(_Model):
+class Gates(Model):
     """What `check` asks of a build beyond its marker, its files and their soundness."""
 
     unexpected: Literal["allow", "warn", "refuse"] = Field(
@@ -304,7 +174,7 @@ class Gates(_Model):
     )
 
 
-class Layout(_Model):
+class Layout(Model):
     """Which file becomes which public key. No file of the build is moved."""
 
     leave_out: tuple[Pattern, ...] = Field(
@@ -317,7 +187,7 @@ class Layout(_Model):
     )
 
 
-class Destination(_Model):
+class Destination(Model):
     """One cloud, or one folder that stands for it."""
 
     url: Url = Field(description="Root of the public objects: a path, or a URL such as gs://b.")
@@ -351,7 +221,7 @@ class Destination(_Model):
     )
 
 
-class Dispatch(_Model):
+class Dispatch(Model):
     """A workflow of GitHub Actions that is started, and followed to its end."""
 
     workflow: Workflow = Field(description="File name of the workflow, e.g. deploy.yml.")
@@ -371,7 +241,7 @@ class Dispatch(_Model):
     )
 
 
-class Zenodo(_Model):
+class Zenodo(Model):
     """A deposit of the release at Zenodo, or at another InvenioRDM."""
 
     env: Literal["sandbox", "production"] = Field(description="Which Zenodo.")
@@ -414,7 +284,7 @@ class Zenodo(_Model):
     )
 
 
-class CloudRun(_Model):
+class CloudRun(Model):
     """A Cloud Run service that reads the release."""
 
     service: Slug = Field(description="Name of the service.")
@@ -437,7 +307,7 @@ class CloudRun(_Model):
     )
 
 
-class Person(_Model):
+class Person(Model):
     """One who made the data."""
 
     name: str = Field(description="Family name, given names; or the name of an organisation.")
@@ -448,7 +318,7 @@ class Person(_Model):
     organisation: bool = Field(default=False, description="Whether it is an organisation.")
 
 
-class Metadata(_Model):
+class Metadata(Model):
     """What a deposit says of itself; what is left out comes from .zenodo.json or CITATION.cff."""
 
     title: str = Field(default="", description="Title of the record.")
@@ -459,7 +329,7 @@ class Metadata(_Model):
     publisher: str = Field(default="Zenodo", description="Who publishes it.")
 
 
-class Slack(_Model):
+class Slack(Model):
     """A channel of Slack that is told of each release."""
 
     channel: str = Field(
@@ -471,7 +341,7 @@ class Slack(_Model):
     )
 
 
-class Channel(_Model):
+class Channel(Model):
     """One series of releases, such as nightly or stable."""
 
     tag: Regex = Field(description="Regular expression that the whole git tag must match.")
@@ -499,18 +369,26 @@ class Channel(_Model):
     cloud_run: tuple[CloudRun, ...] = Field(default=(), description="Services to update.")
 
 
-class Config(_Model):
+class Config(Model):
     """A whole lading.toml."""
 
     project: Project = Field(description="Who releases.")
-    source: Source = Field(description="Where a build stands.")
+    source: Source = Field(
+        default=Source(url="source"), description="Where a build stands; for channels."
+    )
     prepare: Prepare = Field(default=Prepare(), description="What is made out of the build.")
     gates: Gates = Field(default=Gates(), description="What is asked of a build.")
     layout: Layout = Field(default=Layout(), description="Which file becomes which key.")
     destinations: dict[DestinationName, Destination] = Field(
-        min_length=1, description="Where releases go."
+        default={}, description="Where releases go; for channels."
     )
-    channels: dict[Slug, Channel] = Field(min_length=1, description="Series of releases.")
+    channels: dict[Slug, Channel] = Field(
+        default={}, description="Series of releases; may be left out where there are datasets."
+    )
+    kubernetes: Kubernetes | None = Field(
+        default=None, description="Where the CronJobs of datasets run."
+    )
+    datasets: Datasets = Field(default={}, description="Datasets that CronJobs keep up to date.")
     metadata: Metadata = Field(default=Metadata(), description="What a deposit says of itself.")
     slack: Slack | None = Field(default=None, description="Who is told of each release.")
     keep: int = Field(

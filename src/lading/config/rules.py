@@ -4,6 +4,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
+from lading.config.dataset_rules import find_dataset_conflicts
 from lading.config.models import Channel, Config, Dispatch, Zenodo
 from lading.config.problems import nearest
 
@@ -27,6 +28,7 @@ def find_conflicts(config: Config, base: str = "/base") -> list[str]:
         *_depot_conflicts(config, base),
         *channels,
         *_neighbour_conflicts(config),
+        *find_dataset_conflicts(config),
     ]
 
 
@@ -63,6 +65,8 @@ def _neighbour_conflicts(config: Config) -> Iterator[str]:
 
 def _source_conflicts(config: Config, base: str) -> Iterator[str]:
     """A build that holds what a release writes would ship its own archives."""
+    if not config.channels:
+        return  # datasets alone have no build
     written = {"work": config.work} | {
         f"destinations.{name}.url": each.url for name, each in config.destinations.items()
     }

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lading.config.models import RESERVED_PREFIXES, Channel, Config, Destination
+from lading.config.models import Channel, Config, Destination
 from lading.config.problems import nearest
 from lading.config.rules import is_nested
+from lading.config.values import RESERVED_PREFIXES
 from lading.errors import UsageError
 
 Environment = Literal["production", "staging"]

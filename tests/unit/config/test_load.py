@@ -222,15 +222,15 @@ class TestMissing:
     def test_empty(self, tmp_path: Path, text: str) -> None:
         """An empty file is told what it needs in one line, not in one line a table."""
         (tmp_path / "lading.toml").write_text(text)
-        expected = "lading.toml: expected [project], [source], [destinations] and [channels]"
+        expected = "lading.toml: expected [project] and [channels] or [datasets], got none"
         (problem,) = problems_of(lambda: load_config(tmp_path))
-        assert f"{expected}, got none" == problem
+        assert expected == problem
 
     def test_empty_tool_table(self, tmp_path: Path) -> None:
         """An empty [tool.lading] is told the same under the name of its file."""
         (tmp_path / "pyproject.toml").write_text("[tool.lading]\n")
         (problem,) = problems_of(lambda: load_config(tmp_path))
-        assert problem.startswith("pyproject.toml: expected [project], [source]")
+        assert problem.startswith("pyproject.toml: expected [project] and [channels]")
 
 
 class TestUnreadable:

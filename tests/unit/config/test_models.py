@@ -6,27 +6,29 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from lading.config.models import (
-    Branch,
     BundleRule,
     Channel,
     CloudRun,
     Config,
     Destination,
+    Layout,
+    Prepare,
+    Project,
+    Source,
+    SqliteRule,
+    Zenodo,
+)
+from lading.config.values import (
+    Branch,
     DestinationName,
     Folder,
     KeyTemplate,
-    Layout,
     Pattern,
     Prefix,
-    Prepare,
-    Project,
     Regex,
     RelativePath,
     Slug,
-    Source,
-    SqliteRule,
     Url,
-    Zenodo,
 )
 
 GOOD: list[tuple[Any, str]] = [
