@@ -138,13 +138,36 @@ class GitRemote:
             CommandError: the remote refused or did not answer; in the second case it may have
                 moved.
         """
-        options = ("--no-verify", "--no-progress", "--no-follow-tags", "--no-signed")
-        push = ["push", *options, *(["--dry-run"] if dry_run else [])]
-        push += ["--recurse-submodules=no", "--", self._name, f"{commit}:{reference}"]
+        more = ["--dry-run"] if dry_run else []
+        self._send(f"{commit}:{reference}", more, f"{reference} to move to {commit}", progress)
+
+    def delete(
+        self,
+        reference: str,
+        commit: str,
+        *,
+        dry_run: bool = False,
+        progress: Progress = NO_PROGRESS,
+    ) -> None:
+        """Delete a ref of the remote where it still stands at a commit.
+
+        Effects: the ref on the remote, unless it is a dry run.
+
+        Raises:
+            CommandError: it stands elsewhere or is gone, or the remote refused or did not answer;
+                in the last case it may be gone.
+        """
+        more = [f"--force-with-lease={reference}:{commit}", *(["--dry-run"] if dry_run else [])]
+        self._send(f":{reference}", more, f"{reference}, at {commit}, to be deleted", progress)
+
+    def _send(self, spec: str, more: Sequence[str], expected: str, progress: Progress) -> None:
+        """Push once, apart from the person's hooks and settings."""
+        options = ("--no-verify", "--no-progress", "--no-follow-tags", "--no-signed", *more)
+        push = ["push", *options, "--recurse-submodules=no", "--", self._name, spec]
         try:
             self._run(push, _PUSH_S, progress)
         except CommandError as error:
-            raise self._refusal(f"{reference} to move to {commit}", error) from error
+            raise self._refusal(expected, error) from error
 
     def _ask(self, arguments: Sequence[str], expected: str, timeout_s: float) -> str:
         """Run a command that may be repeated; not where another try would meet the same."""

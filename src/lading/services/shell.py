@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,21 @@ _INSTALL = {
     "kubectl": "install kubectl, https://kubernetes.io/docs/tasks/tools",
 }
 _ALWAYS = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "CLOUDSDK_CORE_DISABLE_PROMPTS": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command said."""
+
+    printed: bytes
+    """What it printed."""
+    stderr: str
+    """What it wrote there, without secrets."""
+
+    @property
+    def stdout(self) -> str:
+        """What it printed, as text."""
+        return self.printed.decode(errors="replace")
 
 
 def has_program(program: str) -> bool:
@@ -67,12 +83,30 @@ def run_command(
     _require(arguments, folder)
     for left in reversed(range(attempts)):
         try:
-            return _run(arguments, folder, timeout_s, environment or {}, stdin, progress)
+            return _run(arguments, folder, timeout_s, environment or {}, stdin, progress).stdout
         except CommandError:
             if not left:
                 raise
             time.sleep(_PAUSE_S)
     raise AssertionError(attempts)
+
+
+def hear_command(
+    arguments: Sequence[str],
+    *,
+    folder: Path,
+    timeout_s: float = 60,
+    environment: Mapping[str, str] | None = None,
+    stdin: str = "",
+    progress: Progress = NO_PROGRESS,
+) -> Said:
+    """Run a command once, as ``run_command``, and return all that it said.
+
+    Raises:
+        CommandError: as ``run_command``.
+    """
+    _require(arguments, folder)
+    return _run(arguments, folder, timeout_s, environment or {}, stdin, progress)
 
 
 def _require(arguments: Sequence[str], folder: Path) -> None:
@@ -94,7 +128,7 @@ def _run(
     environment: Mapping[str, str],
     stdin: str,
     progress: Progress,
-) -> str:
+) -> Said:
     program, *rest = arguments
     variables = {**os.environ, **_ALWAYS, **environment}
     try:
@@ -114,7 +148,8 @@ def _run(
     # sh's own errors tell all arguments and all output: none is kept as a cause
     try:
         _wait(child, timeout_s, progress)
-        return str(child.stdout.decode(errors="replace"))
+        stderr = redact(child.stderr.decode(errors="replace"), variables)
+        return Said(bytes(child.stdout), stderr)
     except sh.TimeoutException:
         raise CommandError(
             f"{_name(arguments)}: expected an end within {timeout_s:g} s, found it still at work"

@@ -8,8 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from lading.errors import PrepareError
-from lading.services.git import commit_time, resolve_commit
+from lading.errors import CommandError, PrepareError
+from lading.services.git import (
+    commit_time,
+    head_commit,
+    read_file_at,
+    read_files_at,
+    resolve_commit,
+    resolve_ref,
+)
 
 MOMENT = 1_738_713_600  # 2025-02-05 00:00:00 UTC
 
@@ -155,3 +162,110 @@ class TestCommitTime:
         assert "signature" in git(repository, "log", "-1")
 
         assert commit_time(repository, "v1") == MOMENT
+
+
+class TestRefs:
+    """What a ref names."""
+
+    def test_every_way_to_say_it(self, repository: Path) -> None:
+        """A branch, a tag, a remote's branch, HEAD and a short commit name the same commit."""
+        commit = git(repository, "rev-parse", "HEAD")
+        git(repository, "tag", "-a", "-m", "v1", "v1")
+        git(repository, "update-ref", "refs/remotes/origin/main", commit)
+        git(repository, "branch", "stage/gfs/v0.3.0")
+        for ref in ("HEAD", "v1", "origin/main", "stage/gfs/v0.3.0", commit, commit[:9]):
+            assert resolve_ref(repository, ref) == commit
+        assert head_commit(repository) == commit
+
+    @pytest.mark.parametrize("ref", ["", "origin/main", "--since=now", "a b", "f" * 40])
+    def test_unknown(self, repository: Path, ref: str) -> None:
+        """What is no ref here is None, and never taken for an option."""
+        assert resolve_ref(repository, ref) is None
+
+    def test_nothing_to_ask(self, tmp_path: Path) -> None:
+        """Without a commit, a repository or a folder there is no head."""
+        assert head_commit(tmp_path / "missing") is None
+        assert head_commit(tmp_path) is None
+        git(tmp_path, "init", "-q")
+        assert head_commit(tmp_path) is None
+
+
+class TestReadFileAt:
+    """A file as a ref has it."""
+
+    BYTES = b"\xff\x00\r\n{}\n"
+
+    @pytest.fixture
+    def filled(self, repository: Path) -> Path:
+        """A repository whose main has files in a folder; its work tree has changed since."""
+        (repository / "team" / "gfs").mkdir(parents=True)
+        (repository / "team" / "gfs" / "zarr.json").write_bytes(self.BYTES)
+        git(repository, "add", "team")
+        git(repository, "commit", "-q", "-m", "files")
+        git(repository, "update-ref", "refs/remotes/origin/main", "HEAD")
+        (repository / "team" / "gfs" / "zarr.json").write_bytes(b"changed")
+        return repository
+
+    @pytest.mark.parametrize(
+        ("folder", "path"),
+        [
+            (".", "team/gfs/zarr.json"),
+            ("team", "gfs/zarr.json"),
+            ("team", "./gfs/zarr.json"),
+            ("team/gfs", "zarr.json"),
+            ("team/gfs", "../../team/gfs/zarr.json"),
+        ],
+    )
+    def test_bytes(self, filled: Path, folder: str, path: str) -> None:
+        """It is read byte for byte, relative to the folder, as committed and not as it lies."""
+        assert read_file_at(filled / folder, "origin/main", path) == self.BYTES
+
+    def test_bare(self, filled: Path) -> None:
+        """A bare repository does as well."""
+        git(filled, "clone", "-q", "--bare", ".", "bare.git")
+
+        assert read_file_at(filled / "bare.git", "HEAD", "team/gfs/zarr.json") == self.BYTES
+
+    @pytest.mark.parametrize("path", ["zarr.json", "team", "team/gfs/", "../x", "/team", "new"])
+    def test_no_such_file(self, filled: Path, path: str) -> None:
+        """What is no file at that ref is None: a folder, a path outside, one not committed."""
+        (filled / "new").write_text("x")
+
+        assert read_file_at(filled, "origin/main", path) is None
+
+    def test_many(self, filled: Path) -> None:
+        """Of many, each path has its own bytes; what is no file, or lies outside, is left out."""
+        (filled / "empty").write_text("")
+        git(filled, "add", "empty")
+        git(filled, "commit", "-q", "-m", "empty")
+        paths = ["../x", "none", "empty", "team", "none 1 2", "team/gfs/zarr.json", "empty"]
+
+        assert read_files_at(filled, "HEAD", paths) == {
+            "empty": b"",
+            "team/gfs/zarr.json": self.BYTES,
+        }
+        assert read_files_at(filled, "HEAD", []) == {}
+
+    def test_empty_file(self, filled: Path) -> None:
+        """An empty file is there."""
+        (filled / "empty").write_text("")
+        git(filled, "add", "empty")
+        git(filled, "commit", "-q", "-m", "empty")
+
+        assert read_file_at(filled, "HEAD", "empty") == b""
+
+    def test_unknown_ref(self, filled: Path) -> None:
+        """A ref that is not here is told in one line, with how to fetch it: no missing file."""
+        git(filled, "remote", "add", "upstream", "https://example.org/data.git")
+        fetch = "git fetch upstream +refs/heads/main:refs/remotes/upstream/main"
+        words = f"{filled}: expected the ref upstream/main, found none; fetch it: `{fetch}`"
+        with pytest.raises(CommandError, match=f"^{re.escape(words)}$"):
+            read_file_at(filled, "upstream/main", "team/gfs/zarr.json")
+        with pytest.raises(CommandError, match="fetch --all --tags"):
+            read_file_at(filled, "v9", "team/gfs/zarr.json")
+
+    def test_no_repository(self, tmp_path: Path) -> None:
+        """Outside a repository one line says so."""
+        with pytest.raises(CommandError, match="expected a git repository") as caught:
+            read_file_at(tmp_path, "HEAD", "x")
+        assert "\n" not in str(caught.value)

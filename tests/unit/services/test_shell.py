@@ -14,7 +14,7 @@ import pytest
 
 from lading.errors import CommandError, Interrupted
 from lading.services import shell
-from lading.services.shell import has_program, run_command
+from lading.services.shell import has_program, hear_command, run_command
 from lading.storage.progress import Progress
 
 CANARY = "canary/5f2c9d+token="
@@ -129,6 +129,21 @@ class TestRun:
             thread.join(20)
 
         assert found == {number: f"{number}\n" for number in range(8)}
+
+
+class TestHear:
+    """A command that ends well, heard in full."""
+
+    def test_both_streams(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What it printed comes byte for byte, what it wrote beside without secrets."""
+        monkeypatch.setenv("DEMO_TOKEN", CANARY)
+        program = make_program(
+            tmp_path, "both", "printf '\\377\\000\\n'; echo \"<$DEMO_TOKEN>\" >&2"
+        )
+        said = hear_command([str(program)], folder=tmp_path)
+
+        assert (said.printed, said.stdout) == (b"\xff\x00\n", "\ufffd\x00\n")
+        assert said.stderr == "<***>\n"
 
 
 class TestFailure:
