@@ -4,6 +4,7 @@ import argparse
 import json
 import re
 import sys
+import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -11,11 +12,15 @@ from typing import Any, NoReturn
 
 from lading import __version__
 from lading.config import Config, load_config
+from lading.config.load import parse_config
 from lading.errors import LadingError, UsageError
 
 _PROJECT = ("dodo.py", "lading.toml")
-_WORKFLOWS = ("distribute.yml", "zenodo-data-release.yml")
+_DATASETS = (*_PROJECT, "Dockerfile", "k8s/example.yaml")
+_RELEASES = ("distribute.yml", "zenodo-data-release.yml")
+_DEPLOYMENTS = ("deploy-staging.yml", "deploy.yml")
 _CI = "ci.yml"
+_REPOSITORY = "registry.example/owner/name"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,13 +42,29 @@ def init_project(folder: Path) -> list[Path]:
     Raises:
         UsageError: one of them exists, or the folder cannot be written.
     """
-    return _write(folder, {name: _template(name) for name in _PROJECT})
+    return _write(folder, _project(is_kubernetes=False))
 
 
-def init_github(folder: Path) -> list[Path]:
+def init_kubernetes(folder: Path) -> list[Path]:
+    """Write a dodo.py and a commented lading.toml for datasets, their CronJobs and a Dockerfile.
+
+    Effects: four new files; never replaces one.
+
+    Raises:
+        UsageError: one of them exists, or the folder cannot be written.
+    """
+    return _write(folder, _project(is_kubernetes=True))
+
+
+def init_github(folder: Path, *, is_kubernetes: bool = False) -> list[Path]:
     """Write workflows of GitHub Actions, for the configuration that stands there or for a new one.
 
-    They offer the channels of the configuration. A ``ci.yml`` that stands is left as it is.
+    Those that release offer the channels of the configuration; where it has none, they are left
+    out. Those that deploy come where it has datasets. A ``ci.yml`` that stands is left as it is.
+
+    Args:
+        folder: the project's.
+        is_kubernetes: write the files of ``init_kubernetes`` too, whatever stands there.
 
     Effects: new files below ``.github/workflows``, and those of ``init_project`` where there is no
     configuration; never replaces one.
@@ -52,13 +73,21 @@ def init_github(folder: Path) -> list[Path]:
         UsageError: one of the others exists, or the folder cannot be written.
         ConfigError: the configuration that stands there is wrong.
     """
-    config = _find_config(folder)
-    texts = {} if config else {name: _template(name) for name in _PROJECT}
+    found = None if is_kubernetes else _find_config(folder)
+    texts = {} if found else _project(is_kubernetes=is_kubernetes)
+    config = found or parse_config(tomllib.loads(texts["lading.toml"]), "lading.toml")
     has_ci = (folder / ".github" / "workflows" / _CI).exists()
-    for name in _WORKFLOWS if has_ci else (*_WORKFLOWS, _CI):
-        text = _template(f"github/{name}")
-        texts[f".github/workflows/{name}"] = _fit(text, config) if config else text
+    workflows = _workflows(config)
+    for name in workflows if has_ci else (*workflows, _CI):
+        texts[f".github/workflows/{name}"] = _fit(_template(f"github/{name}"), config)
     return _write(folder, texts)
+
+
+def _project(*, is_kubernetes: bool) -> dict[str, str]:
+    """Return the files of a new project, by path."""
+    if is_kubernetes:
+        return {name: _template(f"kubernetes/{name}") for name in _DATASETS}
+    return {name: _template(name) for name in _PROJECT}
 
 
 def _find_config(folder: Path) -> Config | None:
@@ -70,11 +99,22 @@ def _find_config(folder: Path) -> Config | None:
     return None
 
 
+def _workflows(config: Config) -> tuple[str, ...]:
+    """Return the workflows for a configuration."""
+    return (_RELEASES if config.channels else ()) + (_DEPLOYMENTS if config.datasets else ())
+
+
 def _fit(text: str, config: Config) -> str:
-    """Put the channels and the work folder of a configuration in the place of the example's."""
+    """Put what a configuration says in the place of the example's words."""
     channels = json.dumps(list(config.channels))
     text = text.replace('options: ["nightly", "stable"]', f"options: {channels}")
-    return text.replace('WORK: "build"', f"WORK: {json.dumps(config.work)}")
+    text = text.replace('WORK: "build"', f"WORK: {json.dumps(config.work)}")
+    if config.kubernetes is None:
+        return text
+    branch = config.kubernetes.main.removeprefix(f"{config.project.remote}/")
+    text = text.replace('branches: ["main"]', f"branches: {json.dumps([branch])}")
+    image = config.kubernetes.repository or _REPOSITORY
+    return text.replace(f'REPOSITORY: "{_REPOSITORY}"', f"REPOSITORY: {json.dumps(image)}")
 
 
 def _template(name: str) -> str:
@@ -98,15 +138,21 @@ def _write(folder: Path, texts: Mapping[str, str]) -> list[Path]:
 
 def _init(options: argparse.Namespace) -> None:
     folder = Path(options.folder)
-    written = init_github(folder) if options.github else init_project(folder)
+    if options.github:
+        written = init_github(folder, is_kubernetes=options.kubernetes)
+    else:
+        written = init_kubernetes(folder) if options.kubernetes else init_project(folder)
     lines = [f"wrote {path}" for path in written]
     if options.github and (kept := folder / ".github" / "workflows" / _CI) not in written:
         lines.append(f"kept {kept}: let it run `doit list`, which reads the configuration")
     if folder / "lading.toml" in written:
-        lines.append("next: edit lading.toml, then `doit list` and `doit plan tag=...`")
+        look = "`doit k8s_check`" if options.kubernetes else "`doit list` and `doit plan tag=...`"
+        lines.append(f"next: edit lading.toml, then {look}")
     if options.github:
+        deploys = any(each.name in _DEPLOYMENTS for each in written)
+        guide = "how-to-stage.md" if deploys else "how-to-release.md"
         lines.append(
-            "next: name Lading at `install` in each workflow, then docs/how-to-release.md of Lading"
+            f"next: name Lading at `install` in each workflow, then docs/{guide} of Lading"
         )
     print("\n".join(lines))  # noqa: T201  the command's output
 
@@ -145,6 +191,11 @@ def _parser() -> argparse.ArgumentParser:
         "--github",
         action="store_true",
         help="workflows of GitHub Actions too; beside a lading.toml that is there, them alone",
+    )
+    init.add_argument(
+        "--kubernetes",
+        action="store_true",
+        help="for datasets that CronJobs keep up to date, in the place of releases",
     )
     init.set_defaults(run=_init)
     _add_deposit(commands)

@@ -69,6 +69,12 @@ def test_list_needs_no_variables(tmp_path: Path) -> None:
         "prune",
         "unlock",
         "staging_cleanup",
+        "k8s_check",
+        "k8s_render",
+        "k8s_staging",
+        "k8s_deploy",
+        "k8s_cleanup",
+        "k8s_status",
     ]
     assert not project.work.exists()
 

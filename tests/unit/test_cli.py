@@ -122,6 +122,67 @@ def test_init_github_beside_a_wrong_configuration(
     assert [each.name for each in tmp_path.iterdir()] == ["lading.toml"]
 
 
+DEPLOYMENTS = {"ci.yml", "deploy-staging.yml", "deploy.yml"}
+KUBERNETES = {"Dockerfile", "dodo.py", "lading.toml", "k8s"}
+
+
+def test_init_kubernetes_writes_a_configuration_that_loads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `lading init --kubernetes` writes is a sound configuration, with a dataset alone."""
+    assert main(["init", "--kubernetes", str(tmp_path)]) == 0
+
+    config = load_config(tmp_path).config
+    assert (list(config.datasets), list(config.channels)) == (["example"], [])
+    assert {each.name for each in tmp_path.iterdir()} == KUBERNETES
+    assert "`doit k8s_check`" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["--kubernetes", "--github"], ["--kubernetes"]])
+@pytest.mark.parametrize("name", ["Dockerfile", "lading.toml", "k8s/example.yaml"])
+def test_init_kubernetes_replaces_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, arguments: list[str]
+) -> None:
+    """Where one of its files stands, nothing at all is written, also no workflow."""
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+
+    assert main(["init", *arguments, str(tmp_path)]) == 3
+    assert f"{name}: expected no such file, found one" in capsys.readouterr().err
+    assert [each for each in tmp_path.rglob("*") if each.is_file()] == [tmp_path / name]
+
+
+def test_init_kubernetes_with_workflows_writes_all_or_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --github come the workflows that deploy; where one stands, nothing is written."""
+    assert main(["init", "--kubernetes", "--github", str(tmp_path / "new")]) == 0
+    assert workflows_in(tmp_path / "new") == DEPLOYMENTS
+    assert "docs/how-to-stage.md" in capsys.readouterr().out
+    standing = tmp_path / "old" / ".github" / "workflows" / "deploy.yml"
+    standing.parent.mkdir(parents=True)
+    standing.write_text("mine")
+
+    assert main(["init", "--kubernetes", "--github", str(tmp_path / "old")]) == 3
+    assert [each.name for each in (tmp_path / "old").iterdir()] == [".github"]
+
+
+def test_init_github_writes_what_the_configuration_has(tmp_path: Path) -> None:
+    """Datasets bring the workflows that deploy, channels those that release; both bring all."""
+    assert main(["init", "--kubernetes", str(tmp_path / "one")]) == 0
+    assert main(["init", str(tmp_path / "two")]) == 0
+    datasets = (tmp_path / "one" / "lading.toml").read_text().partition("[kubernetes]")
+    with (tmp_path / "two" / "lading.toml").open("a") as file:
+        file.write("".join(datasets[1:]))
+
+    for name in ("one", "two"):
+        assert main(["init", "--github", str(tmp_path / name)]) == 0
+
+    assert workflows_in(tmp_path / "one") == DEPLOYMENTS
+    assert workflows_in(tmp_path / "two") == DEPLOYMENTS | WORKFLOWS
+    assert not (tmp_path / "two" / "Dockerfile").exists()
+
+
 def test_init_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file in the place of the folder is one line and exit code 3."""
     (tmp_path / "file").write_text("")

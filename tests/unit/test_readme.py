@@ -25,8 +25,9 @@ def test_every_task_stands_in_the_table(name: str) -> None:
 
 
 def test_dodo_names_every_task_in_the_order_of_a_release() -> None:
-    """The root dodo.py reads the release aloud: every task, in the order of the package."""
-    lines = (REPOSITORY / "dodo.py").read_text(encoding="utf-8").splitlines()
+    """Two dodo.py read all tasks aloud, in their order: a release, and the versions of datasets."""
+    files = (REPOSITORY / "dodo.py", REPOSITORY / "examples" / "reformatters" / "dodo.py")
+    lines = [line for each in files for line in each.read_text(encoding="utf-8").splitlines()]
     names = [line.strip(" ,") for line in lines if line.startswith("    task_")]
 
     assert names == [name for name in lading.tasks.__all__ if name != "DOIT_CONFIG"]

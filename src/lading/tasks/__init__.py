@@ -30,6 +30,12 @@ __all__ = [  # noqa: RUF022  the order of a release
     "task_prune",
     "task_unlock",
     "task_staging_cleanup",
+    "task_k8s_check",
+    "task_k8s_render",
+    "task_k8s_staging",
+    "task_k8s_deploy",
+    "task_k8s_cleanup",
+    "task_k8s_status",
 ]
 
 

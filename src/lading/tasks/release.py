@@ -1,9 +1,10 @@
-"""The tasks of a release, in the order in which it reads.
+"""The tasks, in the order in which a release reads; then those of staged versions.
 
-Each creator only says what a task needs, makes and runs; the work is in ``steps``.
+Each creator only says what a task needs, makes and runs; the work is in ``steps`` and
+``staging``. doit lists creators by the line that they stand on.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -11,18 +12,25 @@ from doit import create_after
 from doit.tools import config_changed
 
 from lading import __version__
-from lading.errors import LadingError
-from lading.release.layout import Artifact, Layout, journals_of
-from lading.release.names import Prefix, ReleaseDestination, ServiceCall
-from lading.ship.depot import DepotTarget
-from lading.ship.hold import HoldTarget
-from lading.ship.promote import PrefixTarget
-from lading.storage import Progress
-from lading.tasks import looks, outside, steps, telling, upkeep
+from lading.tasks import datasets, looks, outside, steps, telling, upkeep
 from lading.tasks.outside import ROAD
-from lading.tasks.session import Session, current
-from lading.tasks.steps import Outcome
-from lading.tasks.task import Task, file_name, is_settled, make_task
+from lading.tasks.parts import (
+    access_task,
+    archive_name,
+    archive_task,
+    call_task,
+    hold_task,
+    largest_first,
+    late,
+    layout_of,
+    promote_task,
+    single_call,
+    source_paths,
+    steps_before,
+    upload_task,
+)
+from lading.tasks.session import current
+from lading.tasks.task import Task, file_name, make_task
 
 
 def task_access() -> Iterator[Task]:
@@ -33,7 +41,7 @@ def task_access() -> Iterator[Task]:
     }
     session = current()
     for destination in {each.name: each for each in session.destinations()}.values():
-        yield _access_task(destination)
+        yield access_task(destination)
     if session.release and any(not call.skipped for call in session.release.calls):
         doc = "Ask all the outside for what the release's calls need."
         step = make_task("access:outside", outside.require_access)
@@ -71,7 +79,7 @@ def task_check() -> Task:
                 config_changed({**config, "accept": session.variables.accept, "tool": __version__})
             ],
         ),
-        "file_dep": _source_paths(session, everything=True),
+        "file_dep": source_paths(session, everything=True),
         "task_dep": ["fetch"],
     }
 
@@ -80,16 +88,16 @@ def task_compress_sqlite() -> Iterator[Task]:
     """Pack each SQLite database into a zip."""
     yield {"name": None, "doc": "Pack each SQLite database into a zip."}
     session = current()
-    for artifact in _largest_first(session, _layout(session).databases):
-        yield _archive_task(session, artifact, "compress_sqlite", steps.compress_sqlite)
+    for artifact in largest_first(session, layout_of(session).databases):
+        yield archive_task(session, artifact, "compress_sqlite", steps.compress_sqlite)
 
 
 def task_zip_parquet() -> Iterator[Task]:
     """Pack each folder of parquet files into a stored zip."""
     yield {"name": None, "doc": "Pack each folder of parquet files into a stored zip."}
     session = current()
-    for artifact in _largest_first(session, _layout(session).bundles):
-        yield _archive_task(session, artifact, "zip_parquet", steps.zip_parquet)
+    for artifact in largest_first(session, layout_of(session).bundles):
+        yield archive_task(session, artifact, "zip_parquet", steps.zip_parquet)
 
 
 def task_doi() -> Task:
@@ -112,10 +120,10 @@ def task_doi() -> Task:
 def task_manifest() -> Task:
     """Describe every public file: release.json and SHA256SUMS."""
     session = current()
-    layout = _layout(session)
+    layout = layout_of(session)
     packed = [
-        *((each, "compress_sqlite") for each in _largest_first(session, layout.databases)),
-        *((each, "zip_parquet") for each in _largest_first(session, layout.bundles)),
+        *((each, "compress_sqlite") for each in largest_first(session, layout.databases)),
+        *((each, "zip_parquet") for each in largest_first(session, layout.bundles)),
     ]
     release = session.release
     facts = {
@@ -133,7 +141,7 @@ def task_manifest() -> Task:
         "file_dep": [
             file_name(session.report_path),
             *([file_name(session.doi_path)] if release and release.reserves_doi else ()),
-            *_source_paths(session, everything=False),
+            *source_paths(session, everything=False),
             *(file_name(session.archives / each.path) for each, _ in packed),
         ],
         # named one by one, where they are known from the start: doit begins them in this order
@@ -141,7 +149,7 @@ def task_manifest() -> Task:
             "check",
             "doi",
             *(
-                f"{group}:{_archive_name(each)}"
+                f"{group}:{archive_name(each)}"
                 for each, group in packed
                 if not session.awaits_listing
             ),
@@ -156,7 +164,7 @@ def task_upload() -> Iterator[Task]:
     yield {"name": None, "doc": "Send what is missing to the depot of each destination."}
     session = current()
     for destination in session.destinations():
-        yield _upload_task(session, destination)
+        yield upload_task(session, destination)
 
 
 def task_promote() -> Iterator[Task]:
@@ -168,7 +176,7 @@ def task_promote() -> Iterator[Task]:
     session = current()
     for destination in session.destinations():
         for prefix in destination.prefixes:
-            yield _promote_task(session, destination, prefix)
+            yield promote_task(session, destination, prefix)
 
 
 def task_hold() -> Iterator[Task]:
@@ -181,17 +189,17 @@ def task_hold() -> Iterator[Task]:
     for destination in session.destinations():
         for prefix in destination.prefixes:
             if prefix.held:
-                yield _hold_task(session, destination, prefix)
+                yield hold_task(session, destination, prefix)
 
 
 def task_git_merge() -> Task:
     """Move the channel's branch to the tag, on the remote."""
-    return _single_call("git_merge", "the channel names no branch")
+    return single_call("git_merge", "the channel names no branch")
 
 
 def task_zenodo() -> Task:
     """Deposit the release at Zenodo."""
-    return _single_call("zenodo", "the channel names no deposit")
+    return single_call("zenodo", "the channel names no deposit")
 
 
 def task_cloud_run() -> Iterator[Task]:
@@ -199,13 +207,13 @@ def task_cloud_run() -> Iterator[Task]:
     yield {
         "name": None,
         "doc": "Let each service read the release.",
-        "task_dep": _before("cloud_run"),
+        "task_dep": steps_before("cloud_run"),
     }
     session = current()
     for call in session.release.calls if session.release else ():
         group, _, name = call.task.partition(":")
         if group == "cloud_run":
-            yield {**_call_task(session, call), "name": name, "doc": f"Let {name} read it."}
+            yield {**call_task(session, call), "name": name, "doc": f"Let {name} read it."}
 
 
 def task_notify() -> Task:
@@ -250,6 +258,55 @@ def task_staging_cleanup() -> Task:
     return make_task("staging_cleanup", upkeep.staging_cleanup, needs="nothing")
 
 
+def task_k8s_check() -> Task:
+    """Validate datasets, manifests, names and schedules; needs no cluster."""
+    return make_task(
+        "k8s_check",
+        late("staging", "check"),
+        writes=False,
+        quiet=True,
+        needs=datasets.require_known,
+    )
+
+
+def task_k8s_render() -> Task:
+    """Write the manifests as files, for review and for plain CI."""
+    return make_task("k8s_render", late("staging", "render"), needs=datasets.require_known)
+
+
+def task_k8s_staging() -> Task:
+    """Roll out a version of a dataset beside production."""
+    return make_task("k8s_staging", late("staging", "stage"), needs=datasets.need_staged)
+
+
+def task_k8s_deploy() -> Task:
+    """Roll out production, of all datasets or one."""
+    return make_task("k8s_deploy", late("staging", "deploy"), needs=datasets.require_production)
+
+
+def task_k8s_cleanup() -> Task:
+    """Show what ends a staged version; yes=1 ends it."""
+    acts = current().variables.yes
+    return make_task(
+        "k8s_cleanup",
+        late("staging_looks", "cleanup"),
+        writes=acts,
+        quiet=True,
+        needs=datasets.require_version,
+    )
+
+
+def task_k8s_status() -> Task:
+    """Show how every version stands: live, receipt and branch; json=1 as JSON."""
+    return make_task(
+        "k8s_status",
+        late("staging_looks", "status"),
+        writes=False,
+        quiet=True,
+        needs=datasets.require_dataset,
+    )
+
+
 _CREATORS: dict[str, Callable[[], Any]] = {
     name: creator for name, creator in globals().items() if name.startswith("task_")
 }
@@ -267,182 +324,3 @@ def creator(name: str) -> Callable[[], Any]:
     if session.awaits_listing and group in {"check", "compress_sqlite", "zip_parquet", "manifest"}:
         return create_after(executed="fetch", creates=[group])(found)  # type: ignore[no-any-return]
     return found
-
-
-def _access_task(destination: ReleaseDestination) -> Task:
-    def step(session: Session, progress: Progress) -> Outcome:
-        return steps.access(session, destination, progress)
-
-    return {
-        **make_task(f"access:{destination.name}", step, needs="nothing"),
-        "name": destination.name,
-        "doc": f"Ask {destination.name} for all that a release needs.",
-    }
-
-
-def _single_call(name: str, reason: str) -> Task:
-    """Return the task of a call that a release makes once, or not at all."""
-    session = current()
-    calls = session.release.calls if session.release else ()
-    found = next((each for each in calls if each.task == name), None)
-    if found is None:
-        return {"actions": None, "doc": f"Nothing to do: {reason}.", "task_dep": _before(name)}
-    return _call_task(session, found)
-
-
-def _call_task(session: Session, call: ServiceCall) -> Task:
-    def step(session: Session, progress: Progress) -> Outcome:
-        return outside.settle_call(session, call, progress)
-
-    def make() -> outside.Outside:
-        return outside.open_target(outside.call_of(session, call))
-
-    promoted = [
-        steps.promote_receipt_path(session, prefix)
-        for each in session.destinations()
-        for prefix in each.prefixes
-    ]
-    return {
-        **make_task(
-            call.task,
-            step,
-            targets=[file_name(outside.call_receipt_path(session, call))],
-            uptodate=[False if call.skipped else partial(is_settled, make)],
-        ),
-        "file_dep": [file_name(path) for path in (session.manifest_path, *promoted)],
-        "task_dep": _before(call.task.partition(":")[0]),
-    }
-
-
-def _before(group: str) -> list[str]:
-    """Name what comes before a group on the road: it waits for all of that."""
-    return [*ROAD[: ROAD.index(group)]]
-
-
-def _upload_task(session: Session, destination: ReleaseDestination) -> Task:
-    def step(session: Session, progress: Progress) -> Outcome:
-        return steps.upload(session, destination, progress)
-
-    def make() -> DepotTarget:
-        steps.refuse_rewriting(session, destination)
-        return steps.depot_target(session, destination, session.depot(destination))
-
-    return {
-        **make_task(
-            f"upload:{destination.task}",
-            step,
-            targets=[file_name(steps.upload_receipt_path(session, destination))],
-            uptodate=[partial(is_settled, make)],
-        ),
-        "name": destination.task,
-        "doc": f"Send what is missing to the depot of {destination.name}.",
-        "file_dep": [file_name(session.manifest_path)],
-        "task_dep": [f"access:{destination.name}", "manifest"],
-    }
-
-
-def _promote_task(session: Session, destination: ReleaseDestination, prefix: Prefix) -> Task:
-    def step(session: Session, progress: Progress) -> Outcome:
-        return steps.promote(session, destination, prefix, progress)
-
-    def make() -> PrefixTarget:
-        return steps.prefix_target(session, destination, prefix, session.store(destination))
-
-    uploads = [steps.upload_receipt_path(session, each) for each in session.destinations()]
-    return {
-        **make_task(
-            f"promote:{prefix.task}",
-            step,
-            targets=[file_name(steps.promote_receipt_path(session, prefix))],
-            uptodate=[partial(is_settled, make)],
-        ),
-        "name": prefix.task,
-        "doc": f"Switch {prefix.name} at {destination.name} to the release.",
-        "file_dep": [file_name(path) for path in (session.manifest_path, *uploads)],
-        "task_dep": ["upload"],
-    }
-
-
-def _hold_task(session: Session, destination: ReleaseDestination, prefix: Prefix) -> Task:
-    def step(session: Session, progress: Progress) -> Outcome:
-        return steps.hold(session, destination, prefix, progress)
-
-    def make() -> HoldTarget:
-        return steps.hold_target(session, prefix, session.store(destination))
-
-    promoted = steps.promote_receipt_path(session, prefix)
-    return {
-        **make_task(
-            f"hold:{prefix.task}",
-            step,
-            targets=[file_name(steps.hold_receipt_path(session, prefix))],
-            uptodate=[partial(is_settled, make)],
-        ),
-        "name": prefix.task,
-        "doc": f"Hold the objects of {prefix.name} at {destination.name}.",
-        "file_dep": [file_name(session.manifest_path), file_name(promoted)],
-        "task_dep": _before("hold"),
-    }
-
-
-def _archive_task(
-    session: Session,
-    artifact: Artifact,
-    group: str,
-    pack: Callable[[Session, Artifact, Progress], Outcome],
-) -> Task:
-    name = _archive_name(artifact)
-
-    def step(session: Session, progress: Progress) -> Outcome:
-        return pack(session, artifact, progress)
-
-    return {
-        **make_task(
-            f"{group}:{name}",
-            step,
-            targets=[file_name(session.archives / artifact.path)],
-            uptodate=[partial(_is_packed_so, session, artifact)],
-        ),
-        "name": name,
-        "doc": f"Pack {artifact.path}.",
-        "file_dep": [
-            file_name(each) for path in artifact.members for each in steps.sources_of(session, path)
-        ],
-        "task_dep": ["check"],
-    }
-
-
-def _archive_name(artifact: Artifact) -> str:
-    return artifact.path.removesuffix(".zip")
-
-
-def _is_packed_so(session: Session, artifact: Artifact) -> bool:
-    """Say whether the archive stands as it would be made now; its members are files of the task."""
-    try:
-        return steps.is_current(session, artifact, session.cache)
-    except LadingError:
-        return False
-
-
-def _largest_first(session: Session, artifacts: Sequence[Artifact]) -> list[Artifact]:
-    """Order archives so that all cores are busy to the end."""
-    if not artifacts:  # the build may not be there
-        return []
-    sizes = {each.path: each.size_bytes for each in session.files}
-    return sorted(artifacts, key=lambda each: -sum(sizes[path] for path in each.members))
-
-
-def _layout(session: Session) -> Layout:
-    return session.layout_or_none or Layout((), ())
-
-
-def _source_paths(session: Session, *, everything: bool) -> list[str]:
-    """Return the files of the build that a task depends on; none where it cannot be read."""
-    layout = session.layout_or_none
-    if layout is None:
-        return []
-    if not everything:
-        return [file_name(session.build / path) for path in layout.source_paths]
-    passing = journals_of(session.config, [each.path for each in session.files])
-    paths = [each.path for each in session.files if each.path not in passing]
-    return [file_name(found) for path in paths for found in steps.sources_of(session, path)]

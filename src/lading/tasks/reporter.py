@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from doit.exceptions import BaseFail, InvalidTask, UnmetDependency
 
-from lading.errors import RefusedError
+from lading.errors import LadingError
 from lading.services.redaction import redact
 from lading.tasks import session as sessions
 from lading.tasks import telling
@@ -76,9 +76,11 @@ class ReleaseReporter:
             )
         self._ask_access_first()
         try:
+            for requires in filter(None, (each["requires"] for each in ours)):
+                requires(session)
             if any(each["writes"] for each in ours):
                 self._lock.acquire()
-        except RefusedError as error:
+        except LadingError as error:
             raise InvalidTask(str(error)) from error
         self._board.install_signal_handlers()
         self._begun = True

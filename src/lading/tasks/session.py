@@ -40,6 +40,8 @@ class Session:
     """What was asked for."""
     release: Release | None
     """The release, or None where no tag was given."""
+    config_name: str = "lading.toml"
+    """Name of the configuration's file in that folder."""
 
     @property
     def work(self) -> Path:
@@ -223,7 +225,7 @@ def open_session(given: Mapping[str, str], folder: Path) -> Session:
         release = resolve_release(loaded.config, variables.type, variables.tag, staging=staging)
     elif variables.type and variables.type not in loaded.config.channels:
         resolve_release(loaded.config, variables.type, "", staging=True)  # says what is wrong
-    return Session(loaded.base, loaded.config, variables, release)
+    return Session(loaded.base, loaded.config, variables, release, loaded.path.name)
 
 
 @cache

@@ -23,13 +23,24 @@ def make_task(
     name: str,
     step: Step,
     *,
-    needs: Literal["release", "channel", "nothing"] = "release",
+    needs: Literal["release", "channel", "nothing"] | Callable[[Session], None] = "release",
     writes: bool = True,
     quiet: bool = False,
     targets: Sequence[str] = (),
     uptodate: Sequence[Any] = (),
 ) -> Task:
-    """Return what all tasks have in common."""
+    """Return what all tasks have in common.
+
+    Args:
+        name: of the task.
+        step: what it does.
+        needs: what the command line has to name; or what is asked before anything begins, and
+            raises what refuses the run.
+        writes: whether it changes anything, so that it runs alone.
+        quiet: whether it prints its own answer and is no step of a release.
+        targets: files that it makes.
+        uptodate: as doit takes it.
+    """
 
     def run() -> Any:
         try:
@@ -54,6 +65,7 @@ def make_task(
         "needs_channel": needs == "channel",
         "writes": writes,
         "quiet": quiet,
+        "requires": needs if callable(needs) else None,
     }
     return {
         "actions": [run],

@@ -9,7 +9,23 @@ from dataclasses import dataclass
 from lading.config.problems import nearest
 from lading.errors import UsageError
 
-KNOWN = ("type", "tag", "staging", "source", "accept", "config", "deep", "yes")
+KNOWN = (
+    "type",
+    "tag",
+    "staging",
+    "source",
+    "accept",
+    "config",
+    "deep",
+    "yes",
+    "dataset",
+    "version",
+    "branch",
+    "image",
+    "take",
+    "running",
+    "json",
+)
 _FEWEST_WORDS = 2
 _TRUE = {"1", "true", "yes"}
 _FALSE = {"0", "false", "no"}
@@ -34,7 +50,21 @@ class Variables:
     source: str = ""
     """Path or URL of the build where it is not the one of the configuration, or ""."""
     yes: bool = False
-    """Whether ``prune`` and ``unlock`` act; else they only show what they would do."""
+    """Whether ``prune``, ``unlock`` and ``k8s_cleanup`` act; else they only show."""
+    dataset: str = ""
+    """Dataset whose CronJobs are meant, or ""."""
+    version: str = ""
+    """Its version, or ""."""
+    branch: str = ""
+    """Branch ``stage/{dataset}/v{version}`` that names both, or ""."""
+    image: str = ""
+    """Image that CronJobs run, or ""."""
+    take: bool = False
+    """Whether fields and CronJobs of others are taken over."""
+    running: str = ""
+    """What ``k8s_cleanup`` does about running Jobs: ``wait`` or ``orphan``, or ""."""
+    json: bool = False
+    """Whether ``k8s_status`` answers in JSON."""
 
 
 def parse_variables(given: Mapping[str, str], own: Sequence[str] = ()) -> Variables:
@@ -66,7 +96,20 @@ def parse_variables(given: Mapping[str, str], own: Sequence[str] = ()) -> Variab
         deep=parse_flag("deep", given.get("deep", "0")),
         accept=_parse_reason(given.get("accept", "")),
         yes=parse_flag("yes", given.get("yes", "0")),
+        dataset=given.get("dataset", ""),
+        version=given.get("version", ""),
+        branch=given.get("branch", ""),
+        image=given.get("image", ""),
+        take=parse_flag("take", given.get("take", "0")),
+        running=_parse_choice("running", given.get("running", ""), ("wait", "orphan")),
+        json=parse_flag("json", given.get("json", "0")),
     )
+
+
+def _parse_choice(name: str, value: str, choices: Sequence[str]) -> str:
+    if value and value not in choices:
+        raise UsageError(f"{name}: expected {' or '.join(choices)}, got {value!r}")
+    return value
 
 
 def _parse_reason(text: str) -> str:

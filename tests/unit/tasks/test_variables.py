@@ -5,7 +5,10 @@ import pytest
 from lading.errors import UsageError
 from lading.tasks.variables import KNOWN, Variables, parse_flag, parse_variables
 
-NAMES = "type, tag, staging, source, accept, config, deep, yes"
+NAMES = (
+    "type, tag, staging, source, accept, config, deep, yes,"
+    " dataset, version, branch, image, take, running, json"
+)
 TRUE = ["1", "true", "yes", "True", "YES"]
 FALSE = ["0", "false", "no", "False", "NO"]
 
@@ -35,6 +38,13 @@ def test_everything() -> None:
         "deep": "yes",
         "accept": "two words",
         "yes": "1",
+        "dataset": "d",
+        "version": "0.3.0",
+        "branch": "stage/d/v0.3.0",
+        "image": "i:1",
+        "take": "1",
+        "running": "orphan",
+        "json": "1",
     }
     expected = Variables(
         type="a",
@@ -45,12 +55,19 @@ def test_everything() -> None:
         deep=True,
         accept="two words",
         yes=True,
+        dataset="d",
+        version="0.3.0",
+        branch="stage/d/v0.3.0",
+        image="i:1",
+        take=True,
+        running="orphan",
+        json=True,
     )
     assert expected == parse_variables(given)
     assert sorted(KNOWN) == sorted(given)
 
 
-@pytest.mark.parametrize("name", ["staging", "deep", "yes"])
+@pytest.mark.parametrize("name", ["staging", "deep", "yes", "take", "json"])
 @pytest.mark.parametrize(
     ("value", "expected"), [*((t, True) for t in TRUE), *((f, False) for f in FALSE)]
 )
@@ -59,7 +76,7 @@ def test_flag(name: str, value: str, *, expected: bool) -> None:
     assert expected == getattr(parse_variables({name: value}), name)
 
 
-@pytest.mark.parametrize("name", ["staging", "deep", "yes"])
+@pytest.mark.parametrize("name", ["staging", "deep", "yes", "take", "json"])
 @pytest.mark.parametrize("value", ["2", "on", "off", "y", "t", " 1", "1 ", "-1", "None", "nein"])
 def test_bad_flag(name: str, value: str) -> None:
     """Any other value of a flag is an error, never production."""
@@ -123,6 +140,12 @@ def test_one_word_is_no_reason(given: str) -> None:
     assert refusal({"accept": given}) == (
         f"accept: expected a reason in words, as accept='utility X has left', got {given!r}"
     )
+
+
+def test_choice() -> None:
+    """Running Jobs are waited for or left alone, and nothing else is understood."""
+    assert parse_variables({"running": "wait"}).running == "wait"
+    assert refusal({"running": "kill"}) == "running: expected wait or orphan, got 'kill'"
 
 
 def test_own() -> None:
