@@ -125,7 +125,11 @@ def test_typo_below_a_task_to_come(project: Project, credentials: dict[str, str]
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "expected to read s3://"),
+        pytest.param(
+            {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
+            "expected to read s3://",
+            marks=pytest.mark.slow,  # botocore takes its time to give up
+        ),
         ({"tag": "nightly-2025-02-06"}, "found no files"),
     ],
 )

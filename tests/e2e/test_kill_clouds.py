@@ -181,9 +181,9 @@ def _run_schedule(schedule: Schedule, *, kills: int, seed: int) -> None:
 
 
 def test_killed_release_to_clouds_converges(servers: CloudServers, tmp_path: Path) -> None:
-    """After kill -9 at two random moments the same command ends in the undisturbed state."""
+    """After kill -9 at a random moment the same command ends in the undisturbed state."""
     schedule = Schedule(servers, tmp_path / "project", "kills-default", files=30)
-    _run_schedule(schedule, kills=2, seed=7)
+    _run_schedule(schedule, kills=1, seed=7)
 
 
 @pytest.mark.slow

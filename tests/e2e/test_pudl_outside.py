@@ -34,7 +34,10 @@ from tests.e2e.pudl_outside import (
 from tests.fakes.github_doors import find_gh
 from tests.fakes.inveniordm_state import Draft
 
-pytestmark = pytest.mark.xdist_group("pudl-outside")
+pytestmark = [
+    pytest.mark.xdist_group("pudl-outside"),
+    pytest.mark.slow,  # a minute; .ci/run has it beside the default suite
+]
 
 NIGHTLY = ("distribute", "type=nightly", f"tag={TAG}")
 STABLE_RELEASE = ("distribute", "type=stable", f"tag={STABLE}")
