@@ -111,6 +111,9 @@ def test_from_the_first_commit_to_the_end(  # noqa: PLR0915  a whole life
     assert team.sentry.slugs == []
     assert f"stage/{GFS}/v0.9.0" not in team.branches()
     assert "store s3://weather-example/noaa-gfs-analysis/v0.9.0.zarr: kept" in ended.stdout
+    receipts = team.folder / "build" / "k8s" / "receipts"
+    assert list(receipts.rglob("staging/*.json")) == []
+    assert len(list(receipts.rglob("production/*.json"))) == 23
 
     deployed = team.run("k8s_deploy")
     assert deployed.returncode == 0, deployed.stderr

@@ -137,6 +137,45 @@ def test_a_store_of_production(team: Team) -> None:
     assert "production noaa-gfs-forecast 0.3.1" in done.stderr
 
 
+def test_a_store_that_only_main_knows(team: Team) -> None:
+    """What production writes is asked of git: the branch may have dropped the dataset."""
+    config = team.folder / "lading.toml"
+    table = f"[datasets.{GFS}]\n"
+    taken = 'store = "s3://weather-example/noaa-gfs-forecast/v0.3.1.zarr"\n'
+    text = config.read_text().replace(table, table + taken)
+    head, _, tail = text.partition("[datasets.noaa-gfs-forecast]")
+    config.write_text(head + tail[tail.index("[datasets.") :])
+    done = team.run("k8s_check", f"branch=stage/{GFS}/v0.9.0")
+    assert done.returncode == 1
+    assert "which production noaa-gfs-forecast 0.3.1 (origin/main) writes, too" in done.stderr
+
+
+def test_two_that_come_to_one_name(team: Team) -> None:
+    """A dataset and a role that read like another dataset and its role are told with both."""
+    text = (team.folder / "k8s" / f"{MRMS}.yaml").read_text().split("\n---\n")[0]
+    name = f"name: {MRMS}-update"
+    assert name in text
+    (team.folder / "k8s" / "noaa-gfs.yaml").write_text(text.replace(name, "name: analysis-update"))
+    config = team.folder / "lading.toml"
+    own = '[datasets.noaa-gfs]\nversion = "1.0"\ncronjobs = "k8s/{dataset}.yaml"\n'
+    config.write_text(config.read_text() + own)
+    done = team.run("k8s_check")
+    assert done.returncode == 1
+    assert "noaa-gfs-analysis-update': expected one owner, got production" in done.stderr
+
+
+def test_production_is_of_main(team: Team) -> None:
+    """Production is deployed from a commit of main, in the version that stands there."""
+    done = team.run("k8s_deploy")
+    assert done.returncode == 1
+    assert "expected a commit of origin/main, which production is deployed from" in done.stderr
+    team.git("checkout", "-q", "main")
+    done = team.run("k8s_deploy", f"dataset={GFS}", "version=9.9.9")
+    assert done.returncode == 1
+    assert f"version: expected 0.2.0, as the repository says of {GFS}, got '9.9.9'" in done.stderr
+    assert team.kubernetes.writes == []
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [

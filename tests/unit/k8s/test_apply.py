@@ -181,3 +181,9 @@ class TestStores:
         """Versions with stores of their own stand side by side, and a release beside itself."""
         live = read_live([live_body(UPDATE), live_body(cron_job(PRODUCTION))])
         assert list(find_shared_stores([ROLLOUT], live)) == []
+
+    def test_the_next_version_of_production(self) -> None:
+        """Production may go on writing a store that its last version wrote."""
+        live = read_live([live_body(cron_job(PRODUCTION))])
+        promoted = dataclasses.replace(PRODUCTION, version="0.3.0")
+        assert list(find_shared_stores([rollout(promoted)], live)) == []

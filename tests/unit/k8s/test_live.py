@@ -45,7 +45,12 @@ def test_holders_of_lists() -> None:
                 }
             },
         },
-        {"manager": "controller", "operation": "Update", "subresource": "status", "fieldsV1": {}},
+        {
+            "manager": "controller",
+            "operation": "Update",
+            "subresource": "status",
+            "fieldsV1": {"f:status": {"f:active": {}}},
+        },
     ]
     held = LiveCronJob(body, None).holders()
     assert sorted(held) == [
