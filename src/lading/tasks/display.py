@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable
-from typing import IO
+from typing import IO, ClassVar
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -31,7 +31,12 @@ _STYLES = {
 
 
 def make_console(stream: IO[str]) -> Console:
-    """Make a console: 80 columns and no colour where the stream is no terminal."""
+    """Make a console: 80 columns and no colour where the stream is no terminal.
+
+    While bars are shown it is the one that shows them: another would write through them.
+    """
+    if Display.live_console is not None:
+        return Display.live_console
     is_live = stream.isatty() and not os.environ.get("CI")
     return Console(
         file=stream,
@@ -51,7 +56,12 @@ class Display:
     Args:
         console: where to.
         board: what to show.
+
+    Attributes:
+        live_console: the console that shows bars now; None where none does.
     """
+
+    live_console: ClassVar[Console | None] = None
 
     def __init__(self, console: Console, board: Board) -> None:
         self._console = console
@@ -70,6 +80,7 @@ class Display:
                 transient=True,
             )
             self._live.start()
+            Display.live_console = self._console
             return
         self._heart = threading.Thread(target=self._beat, daemon=True)
         self._heart.start()
@@ -79,7 +90,7 @@ class Display:
         self._stop.set()
         if self._live is not None:
             self._live.stop()
-            self._live = None
+            self._live = Display.live_console = None
 
     def line(self, text: str, style: str = "") -> None:
         """Print one line above the bars."""

@@ -98,6 +98,21 @@ def test_bars_show_tasks_and_the_whole(monkeypatch: pytest.MonkeyPatch, board: B
     assert "in all" in stream.getvalue()
 
 
+def test_a_step_prints_above_the_bars(monkeypatch: pytest.MonkeyPatch, board: Board) -> None:
+    """While bars are shown a step gets their console, which takes them away before it prints."""
+    monkeypatch.delenv("CI", raising=False)
+    stream = Terminal()
+    shown = Display(console := make_console(stream), board)
+    shown.start()
+    try:
+        assert make_console(stream) is console
+        make_console(stream).print("a line")
+    finally:
+        shown.stop()
+    assert make_console(stream) is not console
+    assert "a line" in stream.getvalue()
+
+
 def test_table_fits_eighty_columns() -> None:
     """The closing table folds long reasons instead of running over 80 columns."""
     stream = io.StringIO()
