@@ -5,13 +5,13 @@ no transaction, and half a release is worse than none.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from lading.errors import ClusterError, VerifyError
 from lading.k8s.cluster import Cluster, JsonObject
 from lading.k8s.identity import CLEANUP, CLEANUP_MANAGER, Identity
 from lading.k8s.live import SUSPEND, LiveCronJob, read_live
+from lading.k8s.objects import strip_suspend
 from lading.k8s.receipts import RolloutReceipt, receipt_of
 from lading.k8s.rollout import CronJob, Rollout
 from lading.k8s.stores import shared_stores
@@ -120,10 +120,6 @@ class RolloutTarget:
         """Return what is still needed. Pure."""
         return plan_rollout(self._rollouts, observed)
 
-    def exclusive(self) -> AbstractContextManager[bool]:
-        """Hold off nobody: the server refuses what another manager holds."""
-        return nullcontext(enter_result=False)
-
     def apply(self, changes: RolloutChanges, progress: Progress = NO_PROGRESS) -> None:
         """Apply the set, resume, delete leftovers. Safe to repeat, and to be cut anywhere.
 
@@ -189,8 +185,7 @@ def body_to_apply(cron_job: CronJob, live: LiveCronJob | None) -> JsonObject:
     holder = live.holder_of(SUSPEND) if live else None
     if holder is None or holder.is_ours:
         return cron_job.body
-    spec = {name: value for name, value in cron_job.body["spec"].items() if name != "suspend"}
-    return {**cron_job.body, "spec": spec}
+    return strip_suspend(cron_job.body)
 
 
 def find_strangers(

@@ -21,9 +21,6 @@ class Cluster(Protocol):
     def place(self) -> str:
         """Context and namespace, as ``context/namespace``."""
 
-    def require_access(self) -> str:
-        """Ask whether kubectl is there, knows the context, and may list; say what was found."""
-
     def cron_jobs(self) -> list[JsonObject]:
         """Return every CronJob of the namespace, with its ``managedFields``."""
 

@@ -75,12 +75,6 @@ def strip_suspend(body: JsonObject) -> JsonObject:
     return {**body, "spec": spec}
 
 
-def with_suspend(body: JsonObject, value: bool) -> JsonObject:  # noqa: FBT001  read with its name
-    """Return a CronJob that is suspended, or is not."""
-    spec = {**body["spec"], "suspend": value}
-    return {**body, "spec": {key: spec[key] for key in sorted(spec)}}
-
-
 def _values(template: Template, name: str, schedule: str, identity: Identity) -> dict[str, str]:
     return {
         "image": identity.image,

@@ -10,6 +10,7 @@ from typing import Any
 
 from lading.k8s.cluster import JsonObject
 from lading.k8s.identity import Identity
+from lading.k8s.json_data import canonical_json
 from lading.k8s.live import LiveCronJob
 from lading.k8s.rollout import Rollout
 from lading.k8s.schedule import next_fires, parse_schedule
@@ -89,8 +90,7 @@ def receipt_of(
 def live_sha256(body: JsonObject) -> str:
     """Return the digest of a spec as it stands in the cluster, without ``suspend``."""
     spec = {name: value for name, value in body.get("spec", {}).items() if name != "suspend"}
-    data = json.dumps(spec, sort_keys=True, separators=(",", ":")).encode()
-    return hashlib.sha256(data).hexdigest()
+    return hashlib.sha256(canonical_json(spec)).hexdigest()
 
 
 def render_rollout_receipt(receipt: RolloutReceipt) -> bytes:

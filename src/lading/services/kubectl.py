@@ -28,25 +28,32 @@ _NAMES = 20  # of contexts that are told
 class Kubectl(KubectlCalls):
     """CronJobs and Jobs of one namespace; made, and with attributes, as ``KubectlCalls``."""
 
-    def require_access(self) -> str:
-        """Ask whether kubectl is there, knows the context, and may list; say what was found.
+    def require_context(self) -> None:
+        """Ask whether kubectl is there and knows the context; no cluster is asked.
 
         Raises:
             CommandError: kubectl is missing.
-            ClusterError: the context is unknown, or the cluster cannot be reached or says no.
-            UnansweredError: the cluster did not answer.
+            ClusterError: the context is unknown; those that are known are told.
         """
         answer = self._repeat(["config", "get-contexts", "-o", "name"], flags=())
-        known = self._require(answer).split("\n")
-        self._require_context([name for each in known if (name := each.strip())])
-        count = len(self.cron_jobs())
-        return f"{self.place}: {count} CronJob{'' if count == 1 else 's'}"
+        known = [name for each in self._require(answer).split("\n") if (name := each.strip())]
+        if self._context in known:
+            return
+        near = difflib.get_close_matches(self._context, known, n=_NEAR)
+        told = [*near, *(each for each in known if each not in near)][:_NAMES]
+        raise ClusterError(
+            f"kubectl: expected the context {self._context} in the kubeconfig,"
+            f" found {', '.join(told) or 'none'}",
+            hint=f"did you mean {near[0]}?" if near else "KUBECONFIG names the files that are read",
+        )
 
     def cron_jobs(self) -> list[Mapping[str, Any]]:
         """Return every CronJob of the namespace, with its ``managedFields``.
 
         Raises:
-            CommandError, ClusterError, UnansweredError: as ``require_access``.
+            CommandError: kubectl is missing.
+            ClusterError: the cluster cannot be reached, or says no.
+            UnansweredError: the cluster did not answer.
         """
         return self._list("cronjobs", "CronJob", "")
 
@@ -54,7 +61,7 @@ class Kubectl(KubectlCalls):
         """Return the Jobs that a label selector matches.
 
         Raises:
-            CommandError, ClusterError, UnansweredError: as ``require_access``.
+            CommandError, ClusterError, UnansweredError: as ``cron_jobs``.
         """
         return self._list("jobs", "Job", selector)
 
@@ -64,7 +71,7 @@ class Kubectl(KubectlCalls):
         """Apply on the server without keeping anything; return what would stand, in their order.
 
         Raises:
-            CommandError, UnansweredError: as ``require_access``.
+            CommandError, UnansweredError: as ``cron_jobs``.
             ConflictError: other managers hold fields with other values; all of them named.
             ClusterError: with a line for each object that the API refuses.
         """
@@ -103,7 +110,7 @@ class Kubectl(KubectlCalls):
 
         Raises:
             GuardError: this only reads.
-            CommandError, ClusterError, UnansweredError: as ``require_access``.
+            CommandError, ClusterError, UnansweredError: as ``cron_jobs``.
         """
         return self._patch(name, {"spec": {"suspend": suspended}})
 
@@ -185,17 +192,6 @@ class Kubectl(KubectlCalls):
         query = urlencode({name: value for name, value in asked.items() if value}, quote_via=quote)
         namespace = quote(self._namespace, safe="")
         return f"/apis/{_API}/namespaces/{namespace}/{resource}?{query}"
-
-    def _require_context(self, known: Sequence[str]) -> None:
-        if self._context in known:
-            return
-        near = difflib.get_close_matches(self._context, known, n=_NEAR)
-        told = [*near, *(each for each in known if each not in near)][:_NAMES]
-        raise ClusterError(
-            f"kubectl: expected the context {self._context} in the kubeconfig,"
-            f" found {', '.join(told) or 'none'}",
-            hint=f"did you mean {near[0]}?" if near else "KUBECONFIG names the files that are read",
-        )
 
 
 def _is_nameless(fault: Fault) -> bool:

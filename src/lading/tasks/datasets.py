@@ -92,11 +92,6 @@ def asked_version(session: Session) -> Asked | None:
     return Asked(given.dataset, check_version(given.version))
 
 
-def require_datasets(session: Session) -> None:
-    """Refuse a run without datasets."""
-    kubernetes_of(session)
-
-
 def require_known(session: Session) -> None:
     """Refuse a run that names a dataset there is not, or a branch that does not parse."""
     kubernetes_of(session)

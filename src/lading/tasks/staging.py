@@ -141,8 +141,15 @@ def deploy(session: Session, progress: Progress) -> Outcome:
 
 
 def open_cluster(session: Session, context: str, namespace: str, *, read_only: bool) -> Kubectl:
-    """Return one namespace of one cluster."""
-    return Kubectl(context, namespace, session.base, read_only=read_only)
+    """Return one namespace of one cluster.
+
+    Raises:
+        CommandError: kubectl is missing.
+        ClusterError: it does not know the context.
+    """
+    cluster = Kubectl(context, namespace, session.base, read_only=read_only)
+    cluster.require_context()
+    return cluster
 
 
 def open_monitors(

@@ -134,10 +134,6 @@ class World:
 
     # the cluster
 
-    def require_access(self) -> str:
-        """Nobody asks."""
-        raise NotImplementedError
-
     def dry_run(self, objects: Sequence[JsonObject], *, take: bool) -> list[JsonObject]:
         """Nobody asks."""
         raise NotImplementedError

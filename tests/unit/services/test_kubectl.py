@@ -127,16 +127,16 @@ class TestLook:
 
         assert cluster.place == "test/data"
 
-    def test_access(self, server: FakeKubernetes, kubectl: Kubectl) -> None:
-        """It says where it looked and how much is there."""
-        server.create_plain("data", cron_job())
+    def test_known_context(self, server: FakeKubernetes, kubectl: Kubectl) -> None:
+        """A context that the kubeconfig has is no error, and the cluster is not asked."""
+        kubectl.require_context()
 
-        assert kubectl.require_access() == "test/data: 1 CronJob"
+        assert not any(each.path.startswith("/apis") for each in server.calls)
 
     def test_unknown_context(self, server: FakeKubernetes, tmp_path: Path) -> None:
         """A context that the kubeconfig lacks is told with those that it has, the nearest named."""
         with pytest.raises(ClusterError) as caught:
-            Kubectl("tset", "data", tmp_path).require_access()
+            Kubectl("tset", "data", tmp_path).require_context()
 
         words = "expected the context tset in the kubeconfig, found test, other; did you mean test?"
         assert str(caught.value) == f"kubectl: {words}"
@@ -149,7 +149,7 @@ class TestLook:
         """Without a kubeconfig there is no context, and one line says so, whatever is asked."""
         monkeypatch.setenv("KUBECONFIG", str(tmp_path / "missing"))
         with pytest.raises(ClusterError, match=r"found none; KUBECONFIG names"):
-            kubectl.require_access()
+            kubectl.require_context()
         with pytest.raises(ClusterError, match="expected the context in the kubeconfig"):
             kubectl.cron_jobs()
 
@@ -454,7 +454,7 @@ class TestFaults:
     def test_nobody_the_server_knows(self, server: FakeKubernetes, kubectl: Kubectl) -> None:
         """A login that the server does not know is told as that."""
         server.token = CANARY
-        for ask in (kubectl.require_access, lambda: kubectl.apply([cron_job()], take=False)):
+        for ask in (kubectl.cron_jobs, lambda: kubectl.apply([cron_job()], take=False)):
             with pytest.raises(
                 ClusterError, match=r"expected to be logged in, got .*; log in"
             ) as c:
@@ -468,7 +468,7 @@ class TestFaults:
         server.forbid("patch")
         words = "expected tester to be allowed to list cronjobs.batch in the namespace data, got"
         with pytest.raises(ClusterError, match=f"^test/data: {words} forbidden; ") as caught:
-            kubectl.require_access()
+            kubectl.cron_jobs()
         assert caught.value.status == 403
         assert 'apiGroups: ["batch"], resources: ["cronjobs"], verbs: ["list"]' in caught.value.hint
         with pytest.raises(ClusterError) as caught:
@@ -527,7 +527,7 @@ class TestProgram:
         """Without kubectl one line says so, and how to get it."""
         monkeypatch.setenv("PATH", str(tmp_path))
         with pytest.raises(CommandError, match=r"found none on the PATH; install kubectl"):
-            Kubectl("test", "data", tmp_path).require_access()
+            Kubectl("test", "data", tmp_path).require_context()
 
     def test_every_call_is_bounded(self, tmp_path: Path) -> None:
         """A kubectl that does not end is ended, and what it did is not known."""
