@@ -266,6 +266,19 @@ def test_forbidden(team: Team) -> None:
     assert team.names() == []
 
 
+@needs_kubectl
+def test_a_dataset_that_has_moved(team: Team) -> None:
+    """What runs on in the namespace that a dataset has left is told: it writes the same store."""
+    team.git("checkout", "-q", "main")
+    assert team.run("k8s_deploy", f"dataset={GFS}").returncode == 0
+    config = team.folder / "lading.toml"
+    table = f"[datasets.{GFS}]\n"
+    config.write_text(config.read_text().replace(table, f'{table}namespace = "elsewhere"\n'))
+    done = team.run("k8s_status")
+    place = f"runs in {CONTEXT}/{NAMESPACE}, and is configured for {CONTEXT}/elsewhere"
+    assert f"production {GFS} 0.2.0 {place}" in done.stdout
+
+
 def test_no_kubectl(shared: Team, tmp_path: Path) -> None:
     """Without kubectl it is said where to get it."""
     for program in ("git", "sh"):

@@ -180,6 +180,13 @@ def _statuses(session: Session) -> tuple[list[ReleaseStatus], list[str]]:
         for each in found
         if each.environment == "production" and each.dataset not in plans
     ]
+    places_of = {each.name: f"{each.context}/{each.namespace}" for each in plans.values()}
+    warnings += [
+        f"{each.environment} {each.dataset} {each.version} runs in {each.place}, and is configured"
+        f" for {places_of[each.dataset]}: nobody but a person ends it there"
+        for each in found
+        if each.cron_jobs and places_of.get(each.dataset, each.place) != each.place
+    ]
     return found, warnings
 
 
