@@ -333,8 +333,10 @@ CASES = {
     "no kubectl": Case(
         "fresh", lacks_kubectl, ("kubectl: expected the program", "install kubectl")
     ),
-    "no kubeconfig": Case("fresh", lacks_kubeconfig, ("expected the context in the kubeconfig",)),
-    "no context": Case("deploy", lacks_context, ("expected the context in the kubeconfig",)),
+    "no kubeconfig": Case(
+        "fresh", lacks_kubeconfig, ("expected the context arn:.* in the kubeconfig",)
+    ),
+    "no context": Case("deploy", lacks_context, ("expected the context arn:.* in the kubeconfig",)),
     "a name is taken": Case("fresh", a_name_is_taken, (f"CronJob {UPDATE}: .*'kubectl-create'",)),
     "Sentry: 502 page once": Case("cleanup", sentry("page", times=1)),
     "Sentry: deletion done, lost": Case("cleanup", sentry("lost", method="DELETE", times=1)),
