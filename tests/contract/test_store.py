@@ -460,6 +460,35 @@ class TestCopy:
         place.store.copy(key, key, digest=digest_bytes(b"elsewhere"), source_url=place.another.url)
         assert place.get("a") == b"elsewhere"
 
+    def test_version_that_was_asked_before(self, place: Place) -> None:
+        """A source whose version is said is copied as it stands at that version."""
+        key = f"{place.root}a"
+        entry = place.another.put(key, Body.of_bytes(b"elsewhere"))
+        made = place.store.copy(
+            key,
+            key,
+            digest=digest_bytes(b"elsewhere"),
+            source_url=place.another.url,
+            source_version=entry.version,
+        )
+        found = place.store.stat(key)
+        assert (place.get("a"), found and found.version) == (b"elsewhere", made.version)
+
+    def test_replaced_version_is_not_copied(self, place: Place) -> None:
+        """A source that has other bytes than at the version that is said is never copied."""
+        key = f"{place.root}a"
+        entry = place.another.put(key, Body.of_bytes(b"elsewhere"))
+        place.another.put(key, Body.of_bytes(b"elsewhat!"))
+        with pytest.raises(ChecksumError):
+            place.store.copy(
+                key,
+                key,
+                digest=digest_bytes(b"elsewhere"),
+                source_url=place.another.url,
+                source_version=entry.version,
+            )
+        assert place.listed() == []
+
     def test_missing_source_in_another_store_names_it(self, place: Place) -> None:
         """Where the source is missing in another store, the message names that store."""
         with pytest.raises(MissingObjectError) as caught:

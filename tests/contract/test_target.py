@@ -866,10 +866,16 @@ class TellingStore(FakeWatchedStore):
         digest: Digest,
         attributes: Attributes = NO_ATTRIBUTES,
         source_url: str = "",
+        source_version: str = "",
     ) -> Entry:
         """Copy, and tell."""
         entry = super().copy(
-            source_key, key, digest=digest, attributes=attributes, source_url=source_url
+            source_key,
+            key,
+            digest=digest,
+            attributes=attributes,
+            source_url=source_url,
+            source_version=source_version,
         )
         return replace(entry, digest=digest)
 

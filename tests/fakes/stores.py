@@ -93,10 +93,16 @@ class FakeWatchedStore:
         digest: Digest,
         attributes: Attributes = NO_ATTRIBUTES,
         source_url: str = "",
+        source_version: str = "",
     ) -> Entry:
         self._enter("copy", key)
         entry = self._store.copy(
-            source_key, key, digest=digest, attributes=attributes, source_url=source_url
+            source_key,
+            key,
+            digest=digest,
+            attributes=attributes,
+            source_url=source_url,
+            source_version=source_version,
         )
         self._after("copy", key)
         return entry

@@ -84,7 +84,7 @@ class Answer:
             table = json.loads(text)
             if isinstance(table, dict) and table.get("message"):
                 text = "; ".join([str(table["message"]), *_faults(table.get("errors"))])
-        except ValueError:
+        except (ValueError, RecursionError):
             kind = self.headers.get("content-type", "no type").partition(";")[0]
             text = f"({kind}) {_TAGS.sub(' ', text)}"
         if self.redirect:

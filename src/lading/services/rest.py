@@ -8,7 +8,7 @@ safe; else the caller reads back what the service holds.
 import json
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
 
@@ -45,6 +45,7 @@ class _Request:
     query: Mapping[str, str | int] | None = None
     table: Any = None
     sending: Sending | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     answer_s: float = _ANSWER_S
     accepts: Collection[int] = ()
 
@@ -56,15 +57,14 @@ class _Request:
     def options(self) -> dict[str, Any]:
         """Return what is sent with it, as httpx takes it."""
         timeout = httpx.Timeout(self.answer_s, connect=_CONNECT_S)
-        given: dict[str, Any] = {"params": self.query, "timeout": timeout}
+        headers = dict(self.headers)
+        given: dict[str, Any] = {"params": self.query, "timeout": timeout, "headers": headers}
         if self.table is not None:
             given["json"] = self.table
         if self.sending is not None:
             given["content"] = self.sending.pieces()
-            given["headers"] = {
-                "Content-Type": "application/octet-stream",
-                "Content-Length": str(self.sending.body.size_bytes),
-            }
+            headers["Content-Type"] = "application/octet-stream"
+            headers["Content-Length"] = str(self.sending.body.size_bytes)
         return given
 
 
@@ -125,7 +125,7 @@ class RestClient:
         """
         return self.ask("GET", path, query=query).table
 
-    def ask(
+    def ask(  # noqa: PLR0913  a request has that many parts
         self,
         method: str,
         path: str,
@@ -133,7 +133,9 @@ class RestClient:
         query: Mapping[str, str | int] | None = None,
         table: Any = None,
         body: FileBody | None = None,
+        headers: Mapping[str, str] | None = None,
         repeats: bool | None = None,
+        accepts: Collection[int] = (),
         answer_s: float = _ANSWER_S,
     ) -> Answer:
         """Send a request and return its answer, which is a success.
@@ -144,8 +146,10 @@ class RestClient:
             query: parameters of the URL; never a secret.
             table: JSON to send.
             body: file to send.
+            headers: sent with this request, beside those of all.
             repeats: whether it may be sent again though it may have been done; by default
                 all but POST and PATCH.
+            accepts: status codes that are answers, too; their bodies are not read as JSON.
             answer_s: seconds without a byte after which an answer is given up.
 
         Raises:
@@ -159,7 +163,14 @@ class RestClient:
         may_repeat = method not in {"POST", "PATCH"} if repeats is None else repeats
         sending = None if body is None else Sending(body, self.progress)
         request = _Request(
-            method=method, url=url, query=query, table=table, sending=sending, answer_s=answer_s
+            method=method,
+            url=url,
+            query=query,
+            table=table,
+            sending=sending,
+            headers=headers or {},
+            answer_s=answer_s,
+            accepts=accepts,
         )
         try:
             return self._tried(request, may_repeat=may_repeat)
@@ -267,7 +278,7 @@ class RestClient:
             return answer
         try:
             return replace(answer, table=json.loads(answer.content))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._error(request, answer, "expected JSON", passing=True) from error
 
     def _error(

@@ -6,18 +6,16 @@ another release when it has expired.
 """
 
 import json
-import os
-import socket
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from lading.errors import ConditionError, LockedError, MissingObjectError
 from lading.release.names import STAGING_ROOT
 from lading.storage import IF_ABSENT, Body, Condition, Entry, Store
+from lading.storage.owner import is_gone, name_owner, name_process
 
 LEASE = timedelta(minutes=15)
 
@@ -131,8 +129,8 @@ class PrefixLock:
         self._acquired_at = now if acquired else self._acquired_at
         table = {
             **self._release,
-            "owner": f"process {os.getpid()} on {socket.gethostname()}",
-            "process": _process_identity(os.getpid()),
+            "owner": name_owner(),
+            "process": name_process(),
             "acquired_at": self._acquired_at.isoformat(),
             "expires_at": (now + self._lease).isoformat(),
         }
@@ -188,28 +186,4 @@ def _parse_moment(text: str) -> datetime:
 
 def is_dead(lock: LockState) -> bool:
     """Say whether the owner is known to be gone: a process that this machine would see."""
-    world, _, rest = lock.process.partition("/")
-    if not world or world != _process_world():
-        return False
-    pid, _, _ = rest.partition("/")
-    return pid.isdigit() and _process_identity(int(pid)) != lock.process
-
-
-def _process_identity(pid: int) -> str:
-    """Name a process so that no later one has the same name: world, pid, start time."""
-    try:
-        # proc(5): field 22 is the start time; the name before it may hold anything
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        started = fields[19]
-    except (OSError, IndexError):
-        started = "gone"
-    return f"{_process_world()}/{pid}/{started}"
-
-
-def _process_world() -> str:
-    """Name the set of processes that can be seen from here: this boot, this container."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
-        return f"{boot}.{Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return ""
+    return is_gone(lock.process)

@@ -165,6 +165,7 @@ class Store(Protocol):
         digest: Digest,
         attributes: Attributes = NO_ATTRIBUTES,
         source_url: str = "",
+        source_version: str = "",
     ) -> Entry:
         """Copy one object on the side of the store, never through this machine's network.
 
@@ -175,6 +176,8 @@ class Store(Protocol):
             attributes: what the copy gets; nothing but the bytes is taken from the source.
             source_url: root of the store that holds ``source_key``, of the same kind, where
                 it is not this one.
+            source_version: version of the source whose digest was asked before: it is copied, or
+                nothing is, and is not asked again. "": whichever stands, once it is asked.
 
         Effects: as ``put``. An object under ``key`` is replaced in one step.
 

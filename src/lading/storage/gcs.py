@@ -162,9 +162,10 @@ class GcsStore:
         digest: Digest,
         attributes: Attributes = NO_ATTRIBUTES,
         source_url: str = "",
+        source_version: str = "",
     ) -> Entry:
         source = parse_bucket(source_url) if source_url else self._bucket
-        generation = self._require_source(source, source_key, key, digest)
+        generation = source_version or self._require_source(source, source_key, key, digest)
         self.known.forget(key)
         path = f"{_object_path(source, source_key)}/rewriteTo/{_object_path(self._bucket, key)}"
         query = {

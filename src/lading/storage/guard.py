@@ -73,10 +73,16 @@ class _WriteGuard:
         digest: Digest,
         attributes: Attributes = NO_ATTRIBUTES,
         source_url: str = "",
+        source_version: str = "",
     ) -> Entry:
         self._refuse(key)
         return self._store.copy(
-            source_key, key, digest=digest, attributes=attributes, source_url=source_url
+            source_key,
+            key,
+            digest=digest,
+            attributes=attributes,
+            source_url=source_url,
+            source_version=source_version,
         )
 
     def delete(self, keys: Iterable[str]) -> None:

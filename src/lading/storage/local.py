@@ -139,8 +139,9 @@ class LocalStore:
         digest: Digest,
         attributes: Attributes = NO_ATTRIBUTES,
         source_url: str = "",
+        source_version: str = "",
     ) -> Entry:
-        del attributes  # a folder keeps none
+        del attributes, source_version  # a folder keeps none; its bytes are asked while they pass
         place = source_url or self.url
         source = Path(place) / check_key(source_key)
         path = self._path(key)

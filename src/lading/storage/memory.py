@@ -98,7 +98,9 @@ class MemoryStore:
         digest: Digest,
         attributes: Attributes = NO_ATTRIBUTES,
         source_url: str = "",
+        source_version: str = "",
     ) -> Entry:
+        del source_version  # the bytes themselves are asked
         source = memory_store(source_url) if source_url else self
         data = source.get(source_key)
         self._check_bytes(key, data, digest)

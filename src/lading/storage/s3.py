@@ -163,10 +163,11 @@ class S3Store:
         digest: Digest,
         attributes: Attributes = NO_ATTRIBUTES,
         source_url: str = "",
+        source_version: str = "",
     ) -> Entry:
         source = parse_bucket(source_url) if source_url else self._bucket
         name, source_name = self._bucket.name_of(key), source.name_of(source_key)
-        etag = self._require_source(source, source_key, key, digest)
+        etag = source_version or self._require_source(source, source_key, key, digest)
         self.known.forget(key)
         headers = {
             **self._headers(attributes, digest.sha256),

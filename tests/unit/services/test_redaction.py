@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lading.services.redaction import HIDDEN, redact, secrets_of
+from lading.services.redaction import HIDDEN, redact, redactor, secrets_of
 
 CANARY = 'canary/5f2c9d+"to ken"=ü'
 # stars are left out: what is put in place of a secret could be a part of it
@@ -176,3 +176,13 @@ def test_value_that_is_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert redact("all is well") == "all is well"
     assert redact("x canary-\udcff-canary y") == f"x {HIDDEN} y"
+
+
+def test_a_redactor_looks_secrets_up_once() -> None:
+    """What is made for many texts hides what ``redact`` hides, as it was when it was made."""
+    environment = {"SOME_TOKEN": "hunter2hunter2"}
+    hide = redactor(environment)
+    text = "got hunter2hunter2 of https://me:mine@host/"
+    assert hide(text) == redact(text, environment) == "got *** of https://***@host/"
+    environment["OTHER_TOKEN"] = "swordfish1"
+    assert hide("swordfish1") == "swordfish1"

@@ -129,6 +129,37 @@ class TestAnswers:
         assert "x-own: 1\r\n" in head
         assert json.loads(received.body) == {"title": "ü"}
 
+    def test_own_headers(self, serve: Serve) -> None:
+        """A request may have headers of its own, also at the next try; the next one has not."""
+        server, client = serve(reply(503), OK, headers={"X-Own": "1"})
+        client.ask("PUT", "/records", table={}, headers={"Idempotency-Key": "abc", "X-Own": "2"})
+        client.ask("PUT", "/records", table={})
+        first, again, other = [each.head.lower() for each in server.received]
+
+        for head in (first, again):
+            assert "idempotency-key: abc\r\n" in head
+            assert "x-own: 2\r\n" in head
+            assert f"authorization: bearer {CANARY}\r\n" in head
+            assert "content-type: application/json\r\n" in head
+        assert "idempotency-key" not in other
+        assert "x-own: 1\r\n" in other
+
+    def test_accepted_refusal(self, serve: Serve) -> None:
+        """A refusal that the caller can read is an answer, as it came; others are errors."""
+        server, client = serve(reply(422, b'{"errors": []}', JSON), reply(409, b"{}", JSON))
+        answer = client.ask("POST", "/records", table={}, accepts={422})
+
+        assert (answer.status, answer.table, answer.content) == (422, None, b'{"errors": []}')
+        with pytest.raises(ServiceError, match="got 409"):
+            client.ask("POST", "/records", table={}, accepts={422})
+        assert len(server.received) == 2
+
+    def test_nested_without_end(self, serve: Serve) -> None:
+        """JSON that is nested too deeply to be read is no answer."""
+        _, client = serve(reply(200, b"[" * 100_000, JSON), attempts=1)
+        with pytest.raises(UnansweredError, match="expected JSON"):
+            client.get("/records")
+
     @pytest.mark.parametrize(
         ("answer", "told"),
         [
