@@ -26,6 +26,13 @@
     │   ├── UnansweredError              a service did not answer, however often it was asked
     │   └── ClusterError                 a Kubernetes cluster refused, or cannot be reached
     │       └── ConflictError            another field manager holds a field
+    ├── JobError                exit 70  a job failed in a way that nobody foresaw
+    │   ├── BadDataError        exit 65  data that no further try will make good
+    │   ├── TemporaryError      exit 75  what may pass: run the same command again
+    │   │   └── LeaseError               another run holds the lease, or took it over
+    │   └── MisconfiguredError  exit 78  arguments, settings, a schema, a bucket: nothing was done
+    │       └── PlanError                a plan file is missing, or is not what its name says
+    ├── AuditError                       the audit trail is not what was written
     └── Interrupted             exit 130, 143   a signal ended the run
 
 A class owns its exit code and, where there is one, the hint that says what to do.
@@ -208,6 +215,43 @@ class ConflictError(ClusterError):
 
     hint = "undo the change, or take these fields over with take=1"
     fields: tuple[tuple[str, str, str], ...] = ()
+
+
+class JobError(LadingError):
+    """A job failed; its exit codes are those of sysexits.h, which schedulers act on."""
+
+    exit_code = 70
+
+
+class BadDataError(JobError):
+    """Data is wrong, and will be as wrong at the next try."""
+
+    exit_code = 65
+
+
+class TemporaryError(JobError):
+    """Something failed that may work at the next try."""
+
+    exit_code = 75
+    hint = "run the same command; what is done is not done again"
+
+
+class LeaseError(TemporaryError):
+    """Another run of the same work holds its lease, or took it over from this one."""
+
+
+class MisconfiguredError(JobError):
+    """What a job was told cannot be done by anybody: nothing was begun."""
+
+    exit_code = 78
+
+
+class PlanError(MisconfiguredError):
+    """A plan file is missing, unreadable, or holds other work than its name says."""
+
+
+class AuditError(LadingError):
+    """An audit trail has gaps, or events that were changed."""
 
 
 class Interrupted(LadingError):  # noqa: N818  a signal is an event, not an error of anybody

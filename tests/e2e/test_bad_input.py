@@ -306,7 +306,7 @@ def test_bad_command_line_is_refused(
 
 BAD_CONFIGS = [
     (None, "lading.toml: expected in "),
-    ("", "lading.toml: expected [project] and [channels] or [datasets], got none"),
+    ("", "lading.toml: expected [project] and [channels], [datasets] or [jobs], got none"),
     ("[project", "lading.toml: expected TOML, got "),
     (
         CONFIG.replace('"eel-hole"', "5"),

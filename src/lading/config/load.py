@@ -63,7 +63,7 @@ def parse_config(table: dict[str, Any], file_name: str, base: str = "/base") -> 
     """
     if not table:
         raise ConfigError(
-            [f"{file_name}: expected [project] and [channels] or [datasets], got none"],
+            [f"{file_name}: expected [project] and [channels], [datasets] or [jobs], got none"],
             hint="`lading init` writes a commented example",
         )
     try:
@@ -81,7 +81,7 @@ def parse_config(table: dict[str, Any], file_name: str, base: str = "/base") -> 
 def _missing_tables(table: Mapping[str, Any]) -> Iterator[str]:
     """Name the tables without which those that are there mean nothing."""
     wanted = ["kubernetes"] if table.get("datasets") else []
-    if table.get("channels") or not wanted:
+    if table.get("channels") or not (wanted or "jobs" in table):
         wanted += ["source", "destinations", "channels"]
     for name in wanted:
         if name not in table:
@@ -94,18 +94,27 @@ def _quote_moment(moment: object) -> dict[str, str]:
     return {TOML_MOMENT: str(moment)}
 
 
+def has_config(folder: Path) -> bool:
+    """Say whether a configuration stands in a folder.
+
+    Raises:
+        ConfigError: there is a pyproject.toml that is none.
+    """
+    pyproject = folder / "pyproject.toml"
+    return (folder / CONFIG_NAME).is_file() or (
+        pyproject.is_file() and _tool_table(pyproject) is not None
+    )
+
+
 def _find(folder: Path, name: str) -> Path:
     if name:
         path = folder / name
         if not path.is_file():
             raise ConfigError([f"config={name}: expected a TOML file, found none at {path}"])
         return path
-    path = folder / CONFIG_NAME
-    if path.is_file():
-        return path
-    pyproject = folder / "pyproject.toml"
-    if pyproject.is_file() and _tool_table(pyproject) is not None:
-        return pyproject
+    if has_config(folder):
+        path = folder / CONFIG_NAME
+        return path if path.is_file() else folder / "pyproject.toml"
     raise ConfigError(
         [f"{CONFIG_NAME}: expected in {folder}, found neither it nor [tool.lading]"],
         hint="`lading init` writes a commented example",

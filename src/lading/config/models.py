@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from lading.config.datasets import Datasets, Kubernetes
+from lading.config.jobs import Jobs
 from lading.config.values import (
     Branch,
     DestinationName,
@@ -383,12 +384,14 @@ class Config(Model):
         default={}, description="Where releases go; for channels."
     )
     channels: dict[Slug, Channel] = Field(
-        default={}, description="Series of releases; may be left out where there are datasets."
+        default={},
+        description="Series of releases; may be left out where there are datasets or jobs.",
     )
     kubernetes: Kubernetes | None = Field(
         default=None, description="Where the CronJobs of datasets run."
     )
     datasets: Datasets = Field(default={}, description="Datasets that CronJobs keep up to date.")
+    jobs: Jobs | None = Field(default=None, description="Jobs around releases, and where they run.")
     metadata: Metadata = Field(default=Metadata(), description="What a deposit says of itself.")
     slack: Slack | None = Field(default=None, description="Who is told of each release.")
     keep: int = Field(

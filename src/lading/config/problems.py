@@ -121,7 +121,9 @@ def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> set[str
             current = get_args(current)[0]
         if get_origin(current) is UnionType:  # Zenodo | None: the part that has fields
             current = next((each for each in get_args(current) if _is_model(each)), current)
-    return set(current.model_fields) if _is_model(current) else set()
+    if not _is_model(current):
+        return set()
+    return {each.alias or name for name, each in current.model_fields.items()}
 
 
 def _is_model(annotation: Any) -> bool:

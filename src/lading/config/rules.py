@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from lading.config.dataset_rules import find_dataset_conflicts
 from lading.config.models import Channel, Config, Dispatch, Zenodo
 from lading.config.problems import nearest
+from lading.config.secret_names import holds_user, is_secret_name
 
 
 def find_conflicts(config: Config, base: str = "/base") -> list[str]:
@@ -29,6 +30,7 @@ def find_conflicts(config: Config, base: str = "/base") -> list[str]:
         *channels,
         *_neighbour_conflicts(config),
         *find_dataset_conflicts(config),
+        *_job_conflicts(config),
     ]
 
 
@@ -46,6 +48,26 @@ def _secrets(config: Config) -> Iterator[str]:
             yield (
                 f"source.options.{name}: expected no secret in the configuration,"
                 " got one; put it into the environment"
+            )
+
+
+def _job_conflicts(config: Config) -> Iterator[str]:
+    """What pods get stands in manifests, which many may read; a place twice is a slip."""
+    if config.jobs is None:
+        return
+    for place, names in (("packages", config.jobs.packages), ("stores", config.jobs.stores)):
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                yield f"jobs.{place}[{index}]: expected each once, got {name!r} again"
+    for index, url in enumerate(config.jobs.stores):
+        if "{" in url:
+            yield f"jobs.stores[{index}]: expected one place for all runs, got {url!r}"
+    env = config.jobs.kubernetes.env if config.jobs.kubernetes else {}
+    for name, value in env.items():
+        if is_secret_name(name) or holds_user(value):
+            yield (
+                f"jobs.kubernetes.env.{name}: expected no secret in the configuration, got one;"
+                " put it into a Secret and name that in jobs.kubernetes.secrets"
             )
 
 

@@ -189,6 +189,25 @@ def _cron_jobs(value: str) -> str:
     return _repository_path(value)
 
 
+def _package(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", value):
+        raise _expected("a Python package such as 'agencies.jobs'")
+    return value
+
+
+def _quantity(value: str) -> str:
+    # as Kubernetes writes amounts, without exponents
+    if value and not re.fullmatch(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?", value):
+        raise _expected("an amount as Kubernetes writes it, such as '500m' or '2Gi'")
+    return value
+
+
+def _open_variable(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+        raise _expected("the name of an environment variable such as 'AWS_REGION'")
+    return value
+
+
 Slug = Annotated[str, AfterValidator(_slug)]
 DestinationName = Annotated[str, AfterValidator(_destination_name)]
 Prefix = Annotated[str, AfterValidator(_prefix)]
@@ -214,6 +233,9 @@ GitRef = Annotated[str, AfterValidator(_git_ref)]
 StoreTemplate = Annotated[str, AfterValidator(_store_template)]
 RepositoryPath = Annotated[str, AfterValidator(_repository_path)]
 CronJobs = Annotated[str, AfterValidator(_cron_jobs)]
+Package = Annotated[str, AfterValidator(_package)]
+Quantity = Annotated[str, AfterValidator(_quantity)]
+OpenVariable = Annotated[str, AfterValidator(_open_variable)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Gain = Annotated[float, Field(gt=0)]
 

@@ -222,7 +222,8 @@ class TestMissing:
     def test_empty(self, tmp_path: Path, text: str) -> None:
         """An empty file is told what it needs in one line, not in one line a table."""
         (tmp_path / "lading.toml").write_text(text)
-        expected = "lading.toml: expected [project] and [channels] or [datasets], got none"
+        wanted = "[project] and [channels], [datasets] or [jobs]"
+        expected = f"lading.toml: expected {wanted}, got none"
         (problem,) = problems_of(lambda: load_config(tmp_path))
         assert expected == problem
 
