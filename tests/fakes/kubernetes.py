@@ -1,7 +1,8 @@
 """A Kubernetes API server with batch/v1 and nothing else, for the real kubectl, on loopback.
 
 It refuses what the real one refuses, in its words, and keeps who owns which field. Answers are
-those that a real API server (1.36) gave; nothing here runs a Job: a test starts and ends them.
+those that a real API server (1.36) gave; nothing here runs a Job: a test starts and ends pods, or
+the fake kubelet runs them as processes.
 """
 
 import json
@@ -19,6 +20,7 @@ from tests.fakes.http_server import HttpServer, Reply, Request
 from tests.fakes.kubernetes_controllers import finish_job, start_job
 from tests.fakes.kubernetes_errors import ApiError, forbidden, not_found
 from tests.fakes.kubernetes_fields import API_VERSION, GROUP, KINDS, Table, discovery, openapi_v2
+from tests.fakes.kubernetes_jobs import JobController
 from tests.fakes.kubernetes_selectors import match_fields, match_labels
 from tests.fakes.kubernetes_store import KubernetesStore, Write
 from tests.fakes.kubernetes_wire import (
@@ -63,6 +65,7 @@ class FakeKubernetes(HttpServer):
     Attributes:
         calls: every request that was answered, in order.
         events: what the controllers would have noted, as Event objects.
+        pods: the controller of Jobs: it starts their pods, and is told how each ends.
         certificate: whom to trust, as PEM; empty without a token.
     """
 
@@ -82,6 +85,7 @@ class FakeKubernetes(HttpServer):
         self.calls: list[KubernetesCall] = []
         self.events: list[Table] = []
         self._guard = threading.RLock()
+        self.pods = JobController(self.store, self._guard)
         self._version = version
         self._forbidden: set[tuple[str, str]] = set()
         self._refusals: list[tuple[int, int]] = []
@@ -152,6 +156,7 @@ class FakeKubernetes(HttpServer):
 
     def _by_name(self, plural: str, namespace: str) -> dict[str, Table]:
         with self._guard:
+            self.pods.look()
             return {each["metadata"]["name"]: each for each in self.store.list(plural, namespace)}
 
     # what HTTP asks
@@ -161,6 +166,7 @@ class FakeKubernetes(HttpServer):
         body = request.body.read()
         query = {name: values[-1] for name, values in request.parameters().items()}
         with self._guard:
+            self.pods.look()
             try:
                 reply = self._answer(request, query, body)
             except ApiError as error:

@@ -34,7 +34,6 @@ _JOB = {
     "completionMode": "NonIndexed",
     "suspend": False,
     "manualSelector": False,
-    "podReplacementPolicy": "TerminatingOrFailed",
 }
 _PLAIN_BOOLEANS = {"hostNetwork", "hostPID", "hostIPC", "stdin", "stdinOnce", "tty", "readOnly"}
 _MAX_INT32 = 2**31 - 1
@@ -123,6 +122,9 @@ def fill(body: Table, kind: str) -> None:
     else:
         job = spec
         _fill_job(job)
+    for rule in (job.get("podFailurePolicy") or {}).get("rules") or []:
+        for pattern in rule.get("onPodConditions") or []:
+            pattern.setdefault("status", "True")
     pod_template = job.setdefault("template", {})
     pod_template.setdefault("metadata", {})
     _fill_pod(pod_template.setdefault("spec", {}))
@@ -134,6 +136,8 @@ def _fill_job(spec: Table) -> None:
     spec.setdefault("parallelism", 1)
     if "backoffLimitPerIndex" in spec:
         spec.setdefault("backoffLimit", _MAX_INT32)
+    policy = spec.get("podFailurePolicy")
+    spec.setdefault("podReplacementPolicy", "TerminatingOrFailed" if policy is None else "Failed")
     _default(spec, _JOB)
 
 

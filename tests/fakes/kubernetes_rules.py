@@ -6,10 +6,11 @@ Source: answers of a real API server (1.36); the limits of batch/v1 as its valid
 import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from tests.fakes.kubernetes_faults import invalid, required, unsupported
 from tests.fakes.kubernetes_fields import Table
+from tests.fakes.kubernetes_policy import policy_faults
 from tests.fakes.kubernetes_schedule import schedule_fault
 
 _SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
@@ -41,7 +42,6 @@ MAX_LABEL = 63
 MAX_ANNOTATIONS_BYTES = 256 << 10
 _MAX_INDEXES = 100_000
 _MAX_PARALLELISM_HIGH = 10_000
-_MAX_POLICY_RULES = 20
 _JOB_NUMBERS = (
     "parallelism completions activeDeadlineSeconds backoffLimit ttlSecondsAfterFinished"
     " backoffLimitPerIndex maxFailedIndexes"
@@ -56,22 +56,6 @@ _FIXED = (
     "successPolicy",
 )
 _ZONE_PART = re.compile(r"[A-Za-z.\-_0-9+]{1,14}")
-
-
-def invalid(field: str, value: Any, why: str) -> str:
-    """Say that a value is wrong."""
-    return f"{field}: Invalid value: {json.dumps(value, ensure_ascii=False)}: {why}"
-
-
-def required(field: str, why: str = "") -> str:
-    """Say that a value is missing."""
-    return f"{field}: Required value" + (f": {why}" if why else "")
-
-
-def unsupported(field: str, value: Any, known: Sequence[str]) -> str:
-    """Say that a value is none of those known."""
-    said = ", ".join(json.dumps(each) for each in known)
-    return f"{field}: Unsupported value: {json.dumps(value)}: supported values: {said}"
 
 
 def faults_of(kind: str, body: Table, old: Table | None) -> list[str]:
@@ -229,7 +213,7 @@ def _job_faults(spec: Table, at: str) -> Iterator[str]:
         for name in ("backoffLimitPerIndex", "maxFailedIndexes"):
             if spec.get(name) is not None:
                 yield invalid(f"{at}.{name}", spec[name], "requires indexed completion mode")
-    yield from _policy_faults(spec, at)
+    yield from policy_faults(spec, at)
     yield from _pod_template_faults(spec["template"], f"{at}.template")
     yield from _restart_faults(spec, f"{at}.template.spec.restartPolicy")
 
@@ -263,24 +247,6 @@ def _high_faults(failed: int | None, parallelism: int, at: str) -> Iterator[str]
         yield invalid(f"{at}.parallelism", parallelism, why)
     if failed is not None and failed > _MAX_PARALLELISM_HIGH:
         yield invalid(f"{at}.maxFailedIndexes", failed, why)
-
-
-def _policy_faults(spec: Table, at: str) -> Iterator[str]:
-    rules = (spec.get("podFailurePolicy") or {}).get("rules") or []
-    if len(rules) > _MAX_POLICY_RULES:
-        where = f"{at}.podFailurePolicy.rules"
-        yield f"{where}: Too many: {len(rules)}: must have at most {_MAX_POLICY_RULES} items"
-    for number, rule in enumerate(rules):
-        where = f"{at}.podFailurePolicy.rules[{number}]"
-        actions = ("Count", "FailIndex", "FailJob", "Ignore")
-        action = rule.get("action")
-        if not action:
-            known = " ".join(json.dumps(each) for each in actions)
-            yield required(f"{where}.action", f"valid values: [{known}]")
-        elif action not in actions:
-            yield unsupported(f"{where}.action", action, actions)
-        elif action == "FailIndex" and spec.get("backoffLimitPerIndex") is None:
-            yield invalid(f"{where}.action", action, "requires the backoffLimitPerIndex to be set")
 
 
 def _restart_faults(spec: Table, at: str) -> Iterator[str]:

@@ -62,3 +62,36 @@ class Cluster(Protocol):
         Returns:
             False where there was none of that name.
         """
+
+
+class JobCluster(Protocol):
+    """What is asked of a namespace to submit a Job and to await its end.
+
+    All methods raise what those of ``Cluster`` raise.
+    """
+
+    @property
+    def place(self) -> str:
+        """Context and namespace, as ``context/namespace``."""
+
+    def create_job(self, body: JsonObject) -> bool:
+        """Create a Job.
+
+        Returns:
+            False where one of that name stands already, whoever made it: of an earlier try whose
+            answer was lost, perhaps.
+        """
+
+    def job(self, name: str) -> JsonObject | None:
+        """Return a Job, or None where there is none of that name.
+
+        Raises:
+            UnansweredError: the cluster did not answer, or could not be reached.
+        """
+
+    def delete_job(self, name: str) -> bool:
+        """Delete a Job with its pods.
+
+        Returns:
+            False where there was none of that name.
+        """

@@ -18,7 +18,7 @@ from lading.services.kubectl_calls import Answer, KubectlCalls
 
 _MANAGER, _CLEANUP_MANAGER = "lading", "lading-cleanup"
 _API = "batch/v1"
-_CRON_JOB = "cronjobs.v1.batch"
+_CRON_JOB, _JOB = "cronjobs.v1.batch", "jobs.v1.batch"
 _PAGE = 500
 _LISTINGS = 3  # how often a listing that was too slow is begun anew
 _NEAR = 3
@@ -134,9 +134,55 @@ class Kubectl(KubectlCalls):
         Raises:
             GuardError, CommandError, ClusterError, UnansweredError: as ``suspend``.
         """
+        return self._delete(_CRON_JOB, name, "orphan" if orphan else "background")
+
+    def create_job(self, body: Mapping[str, Any]) -> bool:
+        """Create a Job as field manager ``lading``. Safe to repeat: its name is the lock.
+
+        Returns:
+            False where one of that name stands already: of an earlier try whose answer was lost,
+            perhaps.
+
+        Raises:
+            GuardError, CommandError, ClusterError, UnansweredError: as ``suspend``.
+        """
+        self._guard("a Job")
+        options = [f"--field-manager={_MANAGER}", "-o=name", "-f=-"]
+        answer = self._repeat(["create", *options], stdin=_render(body))
+        if answer.has_existed:
+            return False
+        self._require(answer)
+        return True
+
+    def job(self, name: str) -> Mapping[str, Any] | None:
+        """Return a Job, or None where there is none of that name.
+
+        Raises:
+            CommandError: kubectl is missing.
+            ClusterError: the cluster says no.
+            UnansweredError: it did not answer, or could not be reached.
+        """
+        answer = self._repeat(["get", f"--raw={self._root('jobs')}/{quote(name, safe='')}"])
+        if answer.is_absent:
+            return None
+        # who looks again and again wants to know what passes from what stays
+        return _parse_json(self._require(replace(answer, is_unsure=True)), self.place)
+
+    def delete_job(self, name: str) -> bool:
+        """Delete a Job with its pods.
+
+        Returns:
+            False where there was none of that name. True where an answer was lost and it is gone.
+
+        Raises:
+            GuardError, CommandError, ClusterError, UnansweredError: as ``suspend``.
+        """
+        return self._delete(_JOB, name, "background")
+
+    def _delete(self, resource: str, name: str, cascade: str) -> bool:
         self._guard("a deletion")
-        cascade = f"--cascade={'orphan' if orphan else 'background'}"
-        answer = self._repeat(["delete", _CRON_JOB, name, cascade, "--wait=false"])
+        options = [f"--cascade={cascade}", "--wait=false"]
+        answer = self._repeat(["delete", resource, name, *options])
         if answer.is_absent:
             return answer.is_unsure
         self._require(answer)
@@ -190,8 +236,10 @@ class Kubectl(KubectlCalls):
     def _path(self, resource: str, selector: str, token: str) -> str:
         asked = {"limit": str(_PAGE), "labelSelector": selector, "continue": token}
         query = urlencode({name: value for name, value in asked.items() if value}, quote_via=quote)
-        namespace = quote(self._namespace, safe="")
-        return f"/apis/{_API}/namespaces/{namespace}/{resource}?{query}"
+        return f"{self._root(resource)}?{query}"
+
+    def _root(self, resource: str) -> str:
+        return f"/apis/{_API}/namespaces/{quote(self._namespace, safe='')}/{resource}"
 
 
 def _is_nameless(fault: Fault) -> bool:

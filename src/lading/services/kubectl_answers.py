@@ -22,6 +22,8 @@ class Kind(Enum):
     """Another field manager holds fields of one object."""
     ABSENT = "absent"
     """There is no object of that name."""
+    EXISTS = "exists"
+    """There is an object of that name, where one was to be created."""
     EXPIRED = "expired"
     """A listing took too long to be continued."""
     DOWN = "down"
@@ -60,16 +62,21 @@ _HOLDER = re.compile(
 )
 _SERVER = re.compile(r"Error from server(?: \((?P<reason>\w+)\))?: ?(?P<text>.*)")
 _OBJECT = re.compile(
-    r'(?:The CronJob "(?P<a>[^"]+)" is invalid:\s*|CronJob\.batch "(?P<b>[^"]+)" is invalid:\s*'
-    r'|cronjobs\.batch "(?P<c>[^"]+)" |failed to create typed patch object \([^/;]*/(?P<d>[^;]+); )'
+    r'(?:The (?:Cron)?Job "(?P<a>[^"]+)" is invalid:\s*'
+    r'|(?:Cron)?Job\.batch "(?P<b>[^"]+)" is invalid:\s*'
+    r'|(?:cron)?jobs\.batch "(?P<c>[^"]+)" '
+    r"|failed to create typed patch object \([^/;]*/(?P<d>[^;]+); )"
 )
-_IS_INVALID = re.compile(r'^(?:The CronJob|CronJob\.batch) "[^"]*" is invalid:\s*')
+_IS_INVALID = re.compile(r'^(?:The (?:Cron)?Job|(?:Cron)?Job\.batch) "[^"]*" is invalid:\s*')
+_CREATING = re.compile(r'^(?:error when creating "STDIN": )?')
 _RBAC = re.compile(
     r'User "(?P<user>[^"]*)" cannot (?P<verb>\w+) resource "(?P<resource>[^"]*)"'
     r' in API group "(?P<group>[^"]*)" in the namespace "(?P<namespace>[^"]*)"'
 )
 _NAMESPACE = re.compile(r'namespaces "(?P<name>[^"]*)" not found')
-_ABSENT = re.compile(r'cronjobs\.batch "(?P<name>[^"]*)" not found')
+_ABSENT = re.compile(r'(?P<cron>cron)?jobs\.batch "(?P<name>[^"]*)" not found')
+# what is applied is tried again: somebody else was a moment earlier; what is created is there
+_EXISTS = re.compile(r'(?<!cron)jobs\.batch "(?P<name>[^"]*)" already exists')
 _CONTEXT = re.compile(r'context "?(?P<name>[^"]*?)"? does not exist|context was not found')
 _LOGIN = re.compile(
     r"getting credentials|must be logged in|asked for the client to provide credentials"
@@ -177,7 +184,7 @@ def _parse(block: Sequence[str]) -> Fault:
     text = _ADVISED.sub("", _join(block))
     server = _SERVER.match(text)
     reason = (server["reason"] or "") if server else ""
-    words = server["text"] if server else re.sub(r"^[Ee]rror: ", "", text)
+    words = _CREATING.sub("", server["text"] if server else re.sub(r"^[Ee]rror: ", "", text))
     fault = _general(text) or _from_server(words, reason) or _by_words(words, reason)
     return replace(fault, text=_short(fault.text), status=_STATUS.get(reason, fault.status))
 
@@ -211,8 +218,8 @@ def _general(text: str) -> Fault | None:
 
 def _from_server(words: str, reason: str) -> Fault | None:
     """Return what the server's own reason says for sure."""
-    if (found := _ABSENT.search(words)) and reason == "NotFound":
-        return Fault(Kind.ABSENT, "expected the CronJob, found none", found["name"])
+    if fault := _about_one(words, reason):
+        return fault
     if found := _NAMESPACE.search(words):
         hint = "create the namespace, or correct its name"
         return Fault(Kind.REFUSED, f"expected the namespace {found['name']}, found none", "", hint)
@@ -223,6 +230,16 @@ def _from_server(words: str, reason: str) -> Fault | None:
     if _NO_API.search(words):
         hint = "CronJobs of batch/v1 need Kubernetes 1.21 or later"
         return Fault(Kind.REFUSED, f"expected the API batch/v1, got {words}", "", hint)
+    return None
+
+
+def _about_one(words: str, reason: str) -> Fault | None:
+    """Return that an object is missing, or that it is there."""
+    if (found := _ABSENT.search(words)) and reason == "NotFound":
+        kind = "CronJob" if found["cron"] else "Job"
+        return Fault(Kind.ABSENT, f"expected the {kind}, found none", found["name"])
+    if (found := _EXISTS.search(words)) and reason == "AlreadyExists":
+        return Fault(Kind.EXISTS, "expected no Job of that name, found one", found["name"])
     return None
 
 

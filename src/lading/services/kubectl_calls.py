@@ -30,6 +30,11 @@ class Answer:
         """Whether there is no object of that name."""
         return any(each.kind is Kind.ABSENT for each in self.faults)
 
+    @property
+    def has_existed(self) -> bool:
+        """Whether there was an object of that name already."""
+        return any(each.kind is Kind.EXISTS for each in self.faults)
+
 
 class KubectlCalls:
     """Calls of kubectl that all name one context and one namespace.

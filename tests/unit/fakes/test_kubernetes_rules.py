@@ -161,6 +161,7 @@ def test_faults(shared: Client, changes: dict[str, Any], fault: str) -> None:
         assert said(refused) == fault
 
 
+IGNORE = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
 INDEXED: list[tuple[dict[str, Any], str]] = [
     ({"completions": 4, "backoffLimitPerIndex": 1, "maxFailedIndexes": 4}, ""),
     (
@@ -185,7 +186,7 @@ INDEXED: list[tuple[dict[str, Any], str]] = [
         f"parallelism: Invalid value: 10001: {HIGH}",
     ),
     (
-        {"completions": 2, "podFailurePolicy": {"rules": [{"action": "Ignore"}] * 21}},
+        {"completions": 2, "podFailurePolicy": {"rules": [IGNORE] * 21}},
         "podFailurePolicy.rules: Too many: 21: must have at most 20 items",
     ),
 ]

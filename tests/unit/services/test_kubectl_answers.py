@@ -249,6 +249,37 @@ def one(stderr: str) -> Fault:
             "expected the CronJob, found none",
         ),
         (
+            'Error from server (NotFound): jobs.batch "x" not found\n',
+            Kind.ABSENT,
+            "expected the Job, found none",
+        ),
+        (
+            (
+                'Error from server (AlreadyExists): error when creating "STDIN": jobs.batch "x"'
+                " already exists\n"
+            ),
+            Kind.EXISTS,
+            "expected no Job of that name, found one",
+        ),
+        (
+            'Error from server (AlreadyExists): cronjobs.batch "x" already exists\n',
+            Kind.LOST,
+            'expected an answer, got cronjobs.batch "x" already exists',
+        ),
+        (
+            'The Job "x" is invalid: metadata.name: Invalid value: "x": too long\n',
+            Kind.INVALID,
+            'refused: metadata.name: Invalid value: "x": too long',
+        ),
+        (
+            (
+                'Error from server (Forbidden): error when creating "STDIN": jobs.batch "x" is'
+                " forbidden: exceeded quota: q\n"
+            ),
+            Kind.INVALID,
+            'refused: jobs.batch "x" is forbidden: exceeded quota: q',
+        ),
+        (
             'Error from server (NotFound): namespaces "data" not found\n',
             Kind.REFUSED,
             "expected the namespace data, found none",
