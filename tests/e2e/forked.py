@@ -1,4 +1,4 @@
-"""The installed doit, started from a process in which the slow libraries stand imported.
+"""The installed doit, or lading, started from a process in which slow libraries stand imported.
 
     python -m tests.e2e.forked
 
@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tests.e2e.project import REPOSITORY
 
@@ -38,12 +38,21 @@ class ForkedDoit:
         )
 
     def run(
-        self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        program: Literal["doit", "lading"] = "doit",
     ) -> subprocess.CompletedProcess[str]:
-        """Run doit in a folder, with all of its environment."""
+        """Run doit, or the command ``lading``, in a folder, with all of its environment."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        order = {"arguments": arguments, "folder": str(folder), "environment": dict(environment)}
+        order = {
+            "arguments": arguments,
+            "folder": str(folder),
+            "environment": dict(environment),
+            "program": program,
+        }
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         done = json.loads(self._process.stdout.readline())
@@ -78,16 +87,21 @@ def _become_doit(order: Mapping[str, Any]) -> None:
         os.environ.clear()
         os.environ.update(order["environment"])
         os.chdir(order["folder"])
-        sys.argv = ["doit", *order["arguments"]]
+        sys.argv = [order["program"], *order["arguments"]]
         sys.path.remove(str(REPOSITORY))
         if log := os.environ.get(OPENED):
             _note_opened(Path(log))
         if factor := os.environ.get(HURRIED):
             _hurry(float(factor))
 
-        from doit.__main__ import main as doit  # noqa: PLC0415  of this run alone
+        if order["program"] == "lading":
+            from lading.cli import main as lading  # noqa: PLC0415  of this run alone
 
-        code = doit()
+            code = lading()
+        else:
+            from doit.__main__ import main as doit  # noqa: PLC0415  likewise
+
+            code = doit()
     except SystemExit as error:
         code = error.code
     finally:
@@ -134,6 +148,8 @@ def main() -> None:
     import yaml  # noqa: F401, PLC0415
 
     import lading.config.load  # noqa: PLC0415
+    import lading.jobs.registry  # noqa: PLC0415
+    import lading.jobs.running  # noqa: PLC0415
     import lading.storage.gcs  # noqa: PLC0415
     import lading.storage.s3  # noqa: F401, PLC0415
 

@@ -75,6 +75,8 @@ def test_list_needs_no_variables(tmp_path: Path) -> None:
         "k8s_deploy",
         "k8s_cleanup",
         "k8s_status",
+        "job",
+        "k8s_job",
     ]
     assert not project.work.exists()
 

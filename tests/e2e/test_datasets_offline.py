@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lading.cli import init_kubernetes
+from lading.cli.project import init_kubernetes
 from tests.e2e.project import REPOSITORY, Project
 
 EXAMPLE = REPOSITORY / "examples" / "reformatters"

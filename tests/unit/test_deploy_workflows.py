@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lading.cli import init_github, init_kubernetes
+from lading.cli.project import init_github, init_kubernetes
 from lading.config import load_config
 from tests.unit.test_workflows import DEPLOYMENTS, actionlint, steps_of, text_of, zizmor
 from tests.unit.workflow_rules import find_problems, parse_workflow

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lading.cli import init_github
+from lading.cli.project import init_github
 from tests.unit.workflow_rules import find_problems, parse_workflow
 
 REPOSITORY = Path(__file__).parents[2]

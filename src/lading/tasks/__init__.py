@@ -36,6 +36,8 @@ __all__ = [  # noqa: RUF022  the order of a release
     "task_k8s_deploy",
     "task_k8s_cleanup",
     "task_k8s_status",
+    "task_job",
+    "task_k8s_job",
 ]
 
 

@@ -1,10 +1,11 @@
 """The tasks that release.py names, one by one: what each needs, makes and asks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
 
 from lading.errors import LadingError
+from lading.jobs.spec import Job
 from lading.release.layout import Artifact, Layout, journals_of
 from lading.release.names import Prefix, ReleaseDestination, ServiceCall
 from lading.ship.depot import DepotTarget
@@ -208,6 +209,45 @@ def source_paths(session: Session, *, everything: bool) -> list[str]:
     passing = journals_of(session.config, [each.path for each in session.files])
     paths = [each.path for each in session.files if each.path not in passing]
     return [file_name(found) for path in paths for found in steps.sources_of(session, path)]
+
+
+def job_tasks(group: str, module: str, doc: str) -> Iterator[Task]:
+    """Yield the group of the project's jobs, sound and broken; it is empty without ``[jobs]``.
+
+    Of jobs that claim one name, which are all broken, the first stands for it. What is wrong
+    beside single jobs is told with the group.
+    """
+    session = current()
+    if session.config.jobs is None:
+        yield {"name": None, "doc": doc}
+        return
+    from lading.tasks.jobs import registry_of  # noqa: PLC0415  releases need no jobs
+
+    registry = registry_of(session)
+    yield {"name": None, "doc": "; ".join((doc, *registry.faults))}
+    names: set[str] = set()
+    for each in registry.jobs:
+        if each.name not in names:
+            yield job_task(each, group, module, "run")
+        names.add(each.name)
+
+
+def job_task(job: Job, group: str, module: str, name: str) -> Task:
+    """Return the task that runs a job, here or on Kubernetes."""
+
+    def step(session: Session, progress: Progress) -> Outcome:
+        found = getattr(import_module(f"lading.tasks.{module}"), name)
+        outcome: Outcome = found(job.name, session, progress)
+        return outcome
+
+    def requires(session: Session) -> None:
+        import_module(f"lading.tasks.{module}").require(session)
+
+    return {
+        **make_task(f"{group}:{job.name}", step, writes=False, needs=requires),
+        "name": job.name,
+        "doc": job.description or f"broken: {job.error}",
+    }
 
 
 def late(module: str, name: str) -> Step:

@@ -20,6 +20,7 @@ from lading.tasks.parts import (
     archive_task,
     call_task,
     hold_task,
+    job_tasks,
     largest_first,
     late,
     layout_of,
@@ -304,6 +305,24 @@ def task_k8s_status() -> Task:
         writes=False,
         quiet=True,
         needs=datasets.require_dataset,
+    )
+
+
+def task_job() -> Iterator[Task]:
+    """Run a job of the registry; args="..." are its arguments, over=FILE runs it over items."""
+    return job_tasks(
+        "job",
+        "jobs",
+        'Run a job of the registry; args="..." are its arguments, over=FILE its items.',
+    )
+
+
+def task_k8s_job() -> Iterator[Task]:
+    """Run a job on Kubernetes, as one Job; over=FILE scatters it over its indexes."""
+    return job_tasks(
+        "k8s_job",
+        "cluster_jobs",
+        "Run a job on Kubernetes, as one Job; over=FILE scatters it over its indexes.",
     )
 
 

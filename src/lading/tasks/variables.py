@@ -3,6 +3,7 @@
 A misspelt ``stagign=1`` is an error with the nearest known name, never a production run.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,12 @@ KNOWN = (
     "take",
     "running",
     "json",
+    "args",
+    "over",
+    "retry",
+    "key",
+    "per_shard",
+    "workers",
 )
 _FEWEST_WORDS = 2
 _TRUE = {"1", "true", "yes"}
@@ -65,6 +72,18 @@ class Variables:
     """What ``k8s_cleanup`` does about running Jobs: ``wait`` or ``orphan``, or ""."""
     json: bool = False
     """Whether ``k8s_status`` answers in JSON."""
+    args: str = ""
+    """Arguments of a job, as one text."""
+    over: str = ""
+    """File of the items that a job is run over, or ""."""
+    retry: str = ""
+    """Plan whose items that are not done are run again, or ""."""
+    key: str = ""
+    """What makes it another run, or another plan, of the same work; or ""."""
+    per_shard: int = 0
+    """Items of a shard of a plan; 0 where it is left out."""
+    workers: int = 0
+    """Shards at one time; 0 where it is left out."""
 
 
 def parse_variables(given: Mapping[str, str], own: Sequence[str] = ()) -> Variables:
@@ -103,7 +122,19 @@ def parse_variables(given: Mapping[str, str], own: Sequence[str] = ()) -> Variab
         take=parse_flag("take", given.get("take", "0")),
         running=_parse_choice("running", given.get("running", ""), ("wait", "orphan")),
         json=parse_flag("json", given.get("json", "0")),
+        args=given.get("args", ""),
+        over=given.get("over", ""),
+        retry=given.get("retry", ""),
+        key=given.get("key", ""),
+        per_shard=_parse_number("per_shard", given.get("per_shard", "")),
+        workers=_parse_number("workers", given.get("workers", "")),
     )
+
+
+def _parse_number(name: str, value: str) -> int:
+    if value and not re.fullmatch(r"[1-9][0-9]{0,8}", value):
+        raise UsageError(f"{name}: expected a number from 1 on, got {value!r}")
+    return int(value or 0)
 
 
 def _parse_choice(name: str, value: str, choices: Sequence[str]) -> str:

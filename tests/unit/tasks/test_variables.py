@@ -7,7 +7,8 @@ from lading.tasks.variables import KNOWN, Variables, parse_flag, parse_variables
 
 NAMES = (
     "type, tag, staging, source, accept, config, deep, yes,"
-    " dataset, version, branch, image, take, running, json"
+    " dataset, version, branch, image, take, running, json,"
+    " args, over, retry, key, per_shard, workers"
 )
 TRUE = ["1", "true", "yes", "True", "YES"]
 FALSE = ["0", "false", "no", "False", "NO"]
@@ -45,6 +46,12 @@ def test_everything() -> None:
         "take": "1",
         "running": "orphan",
         "json": "1",
+        "args": "--agency-id 7",
+        "over": "items.txt",
+        "retry": "0123abcd",
+        "key": "again",
+        "per_shard": "10",
+        "workers": "2",
     }
     expected = Variables(
         type="a",
@@ -62,6 +69,12 @@ def test_everything() -> None:
         take=True,
         running="orphan",
         json=True,
+        args="--agency-id 7",
+        over="items.txt",
+        retry="0123abcd",
+        key="again",
+        per_shard=10,
+        workers=2,
     )
     assert expected == parse_variables(given)
     assert sorted(KNOWN) == sorted(given)
@@ -82,6 +95,13 @@ def test_bad_flag(name: str, value: str) -> None:
     """Any other value of a flag is an error, never production."""
     expected = f"{name}: expected 1/0, true/false or yes/no, got {value!r}"
     assert expected == refusal({name: value})
+
+
+@pytest.mark.parametrize("name", ["per_shard", "workers"])
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "two", "\u0661", "1_000", "9" * 5000, " 1"])
+def test_bad_number(name: str, value: str) -> None:
+    """A number is one of digits, from 1 on."""
+    assert refusal({name: value}) == f"{name}: expected a number from 1 on, got {value!r}"
 
 
 @pytest.mark.parametrize(

@@ -1,37 +1,58 @@
-"""The ``lading`` command: what has no place among a release's tasks."""
+"""``lading init``: the files that a project begins with. None is ever replaced."""
 
 import argparse
 import json
-import re
-import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal
 
-from lading import __version__
 from lading.config import Config, load_config
 from lading.config.load import parse_config
-from lading.errors import LadingError, UsageError
+from lading.errors import UsageError
+
+Kind = Literal["releases", "datasets", "jobs"]
+"""What a project is for."""
 
 _PROJECT = ("dodo.py", "lading.toml")
 _DATASETS = (*_PROJECT, "Dockerfile", "k8s/example.yaml")
+_JOBS = (
+    *_PROJECT,
+    "Dockerfile",
+    ".dockerignore",
+    "jobs/__init__.py",
+    "jobs/make_sample.py",
+    "jobs/sum_numbers.py",
+    "tests/test_jobs.py",
+)
 _RELEASES = ("distribute.yml", "zenodo-data-release.yml")
 _DEPLOYMENTS = ("deploy-staging.yml", "deploy.yml")
 _CI = "ci.yml"
 _REPOSITORY = "registry.example/owner/name"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code; an error is one line on stderr."""
-    options = _parser().parse_args(arguments)
-    try:
-        options.run(options)
-    except LadingError as error:
-        sys.stderr.write(f"ERROR: {error}\n")
-        return error.exit_code
-    return 0
+def add_init(commands: Any) -> None:
+    """Add ``init`` to the commands."""
+    init = commands.add_parser("init", help="write a dodo.py and a commented lading.toml")
+    init.add_argument("folder", nargs="?", default=".", help="where to [default: here]")
+    init.add_argument(
+        "--github",
+        action="store_true",
+        help="workflows of GitHub Actions too; beside a lading.toml that is there, them alone",
+    )
+    kinds = init.add_mutually_exclusive_group()
+    kinds.add_argument(
+        "--kubernetes",
+        action="store_true",
+        help="for datasets that CronJobs keep up to date, in the place of releases",
+    )
+    kinds.add_argument(
+        "--jobs",
+        action="store_true",
+        help="for jobs: two of them, their tests and their image, in the place of releases",
+    )
+    init.set_defaults(act=_init)
 
 
 def init_project(folder: Path) -> list[Path]:
@@ -42,7 +63,7 @@ def init_project(folder: Path) -> list[Path]:
     Raises:
         UsageError: one of them exists, or the folder cannot be written.
     """
-    return _write(folder, _project(is_kubernetes=False))
+    return _write(folder, _project("releases"))
 
 
 def init_kubernetes(folder: Path) -> list[Path]:
@@ -53,10 +74,21 @@ def init_kubernetes(folder: Path) -> list[Path]:
     Raises:
         UsageError: one of them exists, or the folder cannot be written.
     """
-    return _write(folder, _project(is_kubernetes=True))
+    return _write(folder, _project("datasets"))
 
 
-def init_github(folder: Path, *, is_kubernetes: bool = False) -> list[Path]:
+def init_jobs(folder: Path) -> list[Path]:
+    """Write a dodo.py, a commented lading.toml, two jobs, a test of them and a Dockerfile.
+
+    Effects: eight new files; never replaces one.
+
+    Raises:
+        UsageError: one of them exists, or the folder cannot be written.
+    """
+    return _write(folder, _project("jobs"))
+
+
+def init_github(folder: Path, kind: Kind = "releases") -> list[Path]:
     """Write workflows of GitHub Actions, for the configuration that stands there or for a new one.
 
     Those that release offer the channels of the configuration; where it has none, they are left
@@ -64,7 +96,8 @@ def init_github(folder: Path, *, is_kubernetes: bool = False) -> list[Path]:
 
     Args:
         folder: the project's.
-        is_kubernetes: write the files of ``init_kubernetes`` too, whatever stands there.
+        kind: for ``datasets`` write the files of ``init_kubernetes`` too, for ``jobs`` those of
+            ``init_jobs``, whatever stands there.
 
     Effects: new files below ``.github/workflows``, and those of ``init_project`` where there is no
     configuration; never replaces one.
@@ -73,8 +106,8 @@ def init_github(folder: Path, *, is_kubernetes: bool = False) -> list[Path]:
         UsageError: one of the others exists, or the folder cannot be written.
         ConfigError: the configuration that stands there is wrong.
     """
-    found = None if is_kubernetes else _find_config(folder)
-    texts = {} if found else _project(is_kubernetes=is_kubernetes)
+    found = _find_config(folder) if kind == "releases" else None
+    texts = {} if found else _project(kind)
     config = found or parse_config(tomllib.loads(texts["lading.toml"]), "lading.toml")
     has_ci = (folder / ".github" / "workflows" / _CI).exists()
     workflows = _workflows(config)
@@ -83,9 +116,11 @@ def init_github(folder: Path, *, is_kubernetes: bool = False) -> list[Path]:
     return _write(folder, texts)
 
 
-def _project(*, is_kubernetes: bool) -> dict[str, str]:
+def _project(kind: Kind) -> dict[str, str]:
     """Return the files of a new project, by path."""
-    if is_kubernetes:
+    if kind == "jobs":
+        return {name: _template(f"jobs/{name}") for name in _JOBS}
+    if kind == "datasets":
         return {name: _template(f"kubernetes/{name}") for name in _DATASETS}
     return {name: _template(name) for name in _PROJECT}
 
@@ -138,102 +173,43 @@ def _write(folder: Path, texts: Mapping[str, str]) -> list[Path]:
 
 def _init(options: argparse.Namespace) -> None:
     folder = Path(options.folder)
+    kind = _kind(options)
     if options.github:
-        written = init_github(folder, is_kubernetes=options.kubernetes)
+        written = init_github(folder, kind)
     else:
-        written = init_kubernetes(folder) if options.kubernetes else init_project(folder)
+        makers = {"releases": init_project, "datasets": init_kubernetes, "jobs": init_jobs}
+        written = makers[kind](folder)
     lines = [f"wrote {path}" for path in written]
     if options.github and (kept := folder / ".github" / "workflows" / _CI) not in written:
         lines.append(f"kept {kept}: let it run `doit list`, which reads the configuration")
     if folder / "lading.toml" in written:
-        look = "`doit k8s_check`" if options.kubernetes else "`doit list` and `doit plan tag=...`"
-        lines.append(f"next: edit lading.toml, then {look}")
+        lines += _next_steps(kind)
     if options.github:
-        deploys = any(each.name in _DEPLOYMENTS for each in written)
-        guide = "how-to-stage.md" if deploys else "how-to-release.md"
+        guide = _guide(kind, written)
         lines.append(
             f"next: name Lading at `install` in each workflow, then docs/{guide} of Lading"
         )
     print("\n".join(lines))  # noqa: T201  the command's output
 
 
-def _deposit(options: argparse.Namespace) -> None:
-    # here: `lading init` needs neither the stores nor HTTP
-    from lading.tasks.public_deposit import Lines, Order, deposit_public  # noqa: PLC0415
-
-    order = Order(
-        env=options.env,
-        source_dir=options.source_dir,
-        ignore_regex=options.ignore_regex,
-        manifest=options.manifest,
-        publish=options.publish,
-    )
-    print(deposit_public(Path.cwd(), order, Lines(sys.stdout)))  # noqa: T201  the command's output
+def _kind(options: argparse.Namespace) -> Kind:
+    if options.jobs:
+        return "jobs"
+    return "datasets" if options.kubernetes else "releases"
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, and ends as doit does for usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(UsageError.exit_code, f"ERROR: {message}; see `{self.prog} --help`\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="lading",
-        description="Ship datasets. A release itself is run by doit: see `doit list`.",
-    )
-    parser.add_argument("--version", action="version", version=f"lading {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    init = commands.add_parser("init", help="write a dodo.py and a commented lading.toml")
-    init.add_argument("folder", nargs="?", default=".", help="where to [default: here]")
-    init.add_argument(
-        "--github",
-        action="store_true",
-        help="workflows of GitHub Actions too; beside a lading.toml that is there, them alone",
-    )
-    init.add_argument(
-        "--kubernetes",
-        action="store_true",
-        help="for datasets that CronJobs keep up to date, in the place of releases",
-    )
-    init.set_defaults(run=_init)
-    _add_deposit(commands)
-    return parser
+def _next_steps(kind: Kind) -> list[str]:
+    """Return what a person does after the files were written, a line each."""
+    if kind == "jobs":
+        return [
+            "next: `lading jobs` shows the jobs; `lading run make_sample -- data/raw` writes files",
+            "next: `lading run sum_numbers -- --source data/raw --target data/sums` reads them",
+        ]
+    look = "`doit k8s_check`" if kind == "datasets" else "`doit list` and `doit plan tag=...`"
+    return [f"next: edit lading.toml, then {look}"]
 
 
-def _add_deposit(commands: Any) -> None:
-    deposit = commands.add_parser(
-        "deposit", help="deposit a public release at Zenodo, from any machine"
-    )
-    deposit.add_argument("--env", required=True, choices=("sandbox", "production"))
-    deposit.add_argument(
-        "--source-dir", required=True, metavar="URL", help="a public prefix, as s3://bucket/nightly"
-    )
-    deposit.add_argument(
-        "--ignore-regex", default="", metavar="REGEX", help="searched in keys that are left out"
-    )
-    deposit.add_argument(
-        "--manifest",
-        required=True,
-        type=_sha256,
-        metavar="SHA256",
-        help="of release.json: which release it is, whatever stands there by now",
-    )
-    deposit.add_argument(
-        "--publish",
-        required=True,
-        action=argparse.BooleanOptionalAction,
-        help="publish, or leave a draft",
-    )
-    deposit.set_defaults(run=_deposit)
-
-
-def _sha256(text: str) -> str:
-    if not re.fullmatch(r"[0-9a-f]{64}", text):
-        raise argparse.ArgumentTypeError(f"expected 64 hexadecimal digits, got {text!r}")
-    return text
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _guide(kind: Kind, written: Sequence[Path]) -> str:
+    if any(each.name in _DEPLOYMENTS for each in written):
+        return "how-to-stage.md"
+    return "how-to-jobs.md" if kind == "jobs" else "how-to-release.md"
