@@ -25,8 +25,12 @@ def test_every_task_stands_in_the_table(name: str) -> None:
 
 
 def test_dodo_names_every_task_in_the_order_of_a_release() -> None:
-    """Two dodo.py read all tasks aloud, in their order: a release, and the versions of datasets."""
-    files = (REPOSITORY / "dodo.py", REPOSITORY / "examples" / "reformatters" / "dodo.py")
+    """Three files read all tasks aloud, in their order: a release, versions of datasets, jobs."""
+    files = (
+        REPOSITORY / "dodo.py",
+        REPOSITORY / "examples" / "reformatters" / "dodo.py",
+        REPOSITORY / "src" / "lading" / "templates" / "jobs" / "dodo.py.txt",
+    )
     lines = [line for each in files for line in each.read_text(encoding="utf-8").splitlines()]
     names = [line.strip(" ,") for line in lines if line.startswith("    task_")]
 
