@@ -1,0 +1,1 @@
+"""The team's own jobs: each module here that does not begin with ``_`` is one."""
