@@ -52,7 +52,7 @@ _hurry(float(sys.argv.pop(1)))
 from doit.__main__ import main
 sys.exit(main())
 """
-HURRY = 3
+HURRY = 5
 """By how much the waiting between two looks at a Job is shortened."""
 
 Letters = Counter[tuple[str, str, int | None]]

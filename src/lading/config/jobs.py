@@ -10,8 +10,16 @@ from lading.config.values import (
     OpenVariable,
     Package,
     Quantity,
+    Slug,
     Url,
 )
+
+
+class PodResources(Model):
+    """What a pod of one job asks for, whatever the job itself says."""
+
+    cpu: Quantity = Field(default="", description="CPUs; empty: as without this table.")
+    memory: Quantity = Field(default="", description="Memory; empty: as without this table.")
 
 
 class KubernetesJobs(Model):
@@ -38,6 +46,10 @@ class KubernetesJobs(Model):
     queue: DnsLabel = Field(default="", description="Local queue of Kueue, where there is one.")
     cpu: Quantity = Field(default="1", description="CPUs of a pod whose job says nothing.")
     memory: Quantity = Field(default="1Gi", description="Memory of a pod whose job says nothing.")
+    resources: dict[Slug, PodResources] = Field(
+        default={},
+        description="By name of a job: what its pods ask for, whatever it says itself.",
+    )
     parallelism: int = Field(default=50, ge=1, le=10_000, description="Pods at one time.")
     retries: int = Field(
         default=3, ge=0, le=100, description="Further tries of a pod, or of each index."

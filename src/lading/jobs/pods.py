@@ -4,11 +4,11 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lading.config.jobs import KubernetesJobs
+from lading.config.jobs import KubernetesJobs, PodResources
 from lading.errors import ClusterError, MissingObjectError, TemporaryError
 from lading.jobs.keys import submitted_key
 from lading.jobs.run import Run
-from lading.jobs.spec import Job
+from lading.jobs.spec import Job, Resources
 from lading.k8s.cluster import JobCluster
 from lading.k8s.identity import MANAGED_BY, MANAGER
 from lading.k8s.job_order import JobOrder
@@ -45,7 +45,8 @@ class Pods:
                 one after it waits for that, for its tries would be used up before.
         """
         given = self.kubernetes
-        resources = self.job.spec.resources if self.job.spec else None
+        own = self.job.spec.resources if self.job.spec else Resources()
+        asked = given.resources.get(self.job.name, PodResources())
         return JobOrder(
             job=self.job.name,
             image=self.image,
@@ -54,8 +55,8 @@ class Pods:
             retries=given.retries,
             deadline_s=given.deadline_minutes * MINUTE_S,
             ttl_s=given.keep_hours * HOUR_S,
-            cpu=(resources.cpu if resources else "") or given.cpu,
-            memory=(resources.memory if resources else "") or given.memory,
+            cpu=asked.cpu or own.cpu or given.cpu,
+            memory=asked.memory or own.memory or given.memory,
             service_account=given.service_account,
             env=given.env,
             secrets=given.secrets,

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from lading.config.jobs import KubernetesJobs
+from lading.config.jobs import KubernetesJobs, PodResources
 from lading.errors import Interrupted
 from lading.jobs import attempt as attempts
 from lading.jobs.attempt import Outcome, Work
@@ -433,3 +433,13 @@ class TestSingle:
         (container,) = body["spec"]["template"]["spec"]["containers"]
         assert container["resources"]["requests"] == {"cpu": "2", "memory": "1Gi"}
         assert container["args"] == ["--wait=330", "hello"]
+
+    def test_resources_of_the_configuration(self, site: Site) -> None:
+        """What the configuration says of this job goes before what the job asks for."""
+        site.spec = {"resources": Resources(cpu="2", memory="4Gi")}
+        told = {"hello": PodResources(cpu="250m"), "other": PodResources(memory="9Gi")}
+        site.kubernetes = site.kubernetes.model_copy(update={"resources": told})
+        site.single()
+        ((_, body),) = site.jobs().items()
+        (container,) = body["spec"]["template"]["spec"]["containers"]
+        assert container["resources"]["requests"] == {"cpu": "250m", "memory": "4Gi"}
