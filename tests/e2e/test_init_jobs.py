@@ -80,6 +80,7 @@ def test_a_bad_file_is_a_dead_letter_until_it_is_mended(folder: Path) -> None:
     assert verify_audit(LocalStore(folder / "data")).faults == ()
 
 
+@pytest.mark.slow
 def test_its_own_tests_pass(folder: Path) -> None:
     """The tests that were written with it hold."""
     done = start(folder, "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests")

@@ -527,7 +527,7 @@ def test_job_that_is_orphaned(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("pattern", "number"),
     [
-        (r"sentry GET .*", 1),
+        pytest.param(r"sentry GET .*", 1, marks=pytest.mark.slow),
         pytest.param(r"kubernetes PATCH .*", 2, marks=pytest.mark.slow),
         pytest.param(r"kubernetes DELETE .*", 1, marks=pytest.mark.slow),
         pytest.param(r"kubernetes DELETE .*", 2, marks=pytest.mark.slow),

@@ -1037,6 +1037,7 @@ def test_gcsfs(gcs: FakeGcs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         fs.info("bucket/a/big")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
 def test_gcloud(gcs: FakeGcs, tmp_path: Path) -> None:
     """The real command line uploads, lists, downloads and removes, and is refused by a hold."""
