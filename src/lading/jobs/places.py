@@ -68,8 +68,13 @@ def list_data(store: Store, prefix: str, *, allow_empty: bool = False) -> list[E
         StoreError: it cannot be read: no such bucket, or it is denied.
     """
     if kind_of(store) == "folder" and not Path(store.url).exists():
-        raise MisconfiguredError(f"{store.url}: expected a folder, found none")
+        raise MisconfiguredError(
+            f"{store.url}: expected a folder, found none", hint="is it spelt as it is there?"
+        )
     entries = [each for each in store.list(prefix) if not each.key.startswith(CONTROL)]
     if not entries and not allow_empty:
-        raise BadDataError(f"{locate(store, prefix)}: expected objects, found none")
+        raise BadDataError(
+            f"{locate(store, prefix)}: expected objects, found none",
+            hint="is it the right prefix? --allow-empty where this is no fault",
+        )
     return entries

@@ -56,7 +56,8 @@ def transform(order: Order, run: Run) -> None:
     entries = list_bronze(source, order.pattern)
     if not entries and not order.allow_empty:
         raise BadDataError(
-            f"--source {source.url}: expected objects that match {order.pattern!r}, found none"
+            f"--source {source.url}: expected objects that match {order.pattern!r}, found none",
+            hint="is it the right place? --allow-empty where this is no fault",
         )
     run.began(len(entries), sum(each.size_bytes for each in entries))
     with tempfile.TemporaryDirectory(prefix="lading-transform-") as name:
