@@ -148,6 +148,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="wait so long where another run of the same work holds its lease [default: 0]",
     )
+    _add_over(parser)
+    _add_shard(parser)
+    return parser
+
+
+def _add_over(parser: argparse.ArgumentParser) -> None:
     over = parser.add_argument_group("over many items, in processes")
     over.add_argument(
         "--over",
@@ -172,13 +178,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PLAN",
         help="a smaller plan: the items of PLAN that are not done",
     )
+
+
+def _add_shard(parser: argparse.ArgumentParser) -> None:
     shard = parser.add_argument_group("a shard of a plan, as a pod runs it")
     shard.add_argument("--plan", default="", metavar="DIGEST", help="the plan")
     shard.add_argument(
         "--index", type=int, default=_index(), metavar="N", help=f"the shard [default: {_INDEX}]"
     )
     shard.add_argument("--parent", default="", help=argparse.SUPPRESS)
-    return parser
 
 
 def _number(text: str) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
+from lading.errors import MisconfiguredError
 from lading.jobs.refs import ObjectRef, OpenStore
 from lading.jobs.run import Run
 from lading.jobs.spec import Arguments, JobSpec, Resources
@@ -53,8 +54,20 @@ def list_inputs(arguments: TransformArguments, open_store: OpenStore) -> Iterato
 
 
 def run_transform(arguments: TransformArguments, run: Run) -> int:
-    """Make silver of bronze; see ``docs/how-to-transform.md``."""
-    from lading.jobs.transform.work import Order, transform  # noqa: PLC0415  the engine
+    """Make silver of bronze; see ``docs/how-to-transform.md``.
+
+    Raises:
+        MisconfiguredError: the engine is not installed, or as ``transform``.
+        BadDataError: as ``transform``.
+    """
+    try:
+        from lading.jobs.transform.work import Order, transform  # noqa: PLC0415  the engine
+    except ModuleNotFoundError as error:
+        if error.name != "duckdb":
+            raise
+        raise MisconfiguredError(
+            "transform: expected the package duckdb, found none", hint="install lading[jobs]"
+        ) from error
 
     transform(Order(**arguments.model_dump()), run)
     return 0
