@@ -192,6 +192,7 @@ def state_of(folder: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("leave_open", "kind"),
     [
@@ -218,6 +219,7 @@ def test_open_database_is_refused_where_the_configuration_says_so(
     assert state_of(released.source) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("leave_open", "end"),
     [(_live_wal, "1"), (_hot_journal, "")],
@@ -251,6 +253,7 @@ def test_open_database_is_released_as_of_its_last_commit(
     assert "nothing to do: everything is as released" in again.stdout, again.stdout + again.stderr
 
 
+@pytest.mark.slow
 def test_log_that_has_grown_makes_a_new_archive(released: Project) -> None:
     """What was committed to the log since is released by the next run of the same command."""
     _live_wal(released.source)
@@ -415,6 +418,7 @@ def test_full_destination(tmp_path: Path) -> None:
     assert not (project.clouds / "s3" / "nightly").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("namespace")
 def test_read_only_destination(released: Project) -> None:
     """A read-only destination fails in one line; `plan` needs no write access to it."""

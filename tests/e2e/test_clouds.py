@@ -170,6 +170,7 @@ def test_fresh_machine_sends_nothing(released: CloudProject, servers: CloudServe
     assert released.holdings() == before
 
 
+@pytest.mark.slow
 def test_another_prefix_costs_no_upload(released: CloudProject, servers: CloudServers) -> None:
     """A prefix that is added is filled by copies inside each cloud."""
     config = CONFIG.replace('["nightly", "eel-hole"]', '["nightly", "eel-hole", "third"]')
@@ -262,6 +263,7 @@ def test_immutable_prefix_refuses_other_bytes(project: CloudProject) -> None:
     assert project.histories()["s3"] == {"v2025.2.1": ["v2025.2.1"], "stable": ["v2025.2.1"]}
 
 
+@pytest.mark.slow
 def test_foreign_object_stays_unless_the_prefix_is_ours(released: CloudProject) -> None:
     """What no release put there is kept and told; where the channel owns its prefixes, deleted."""
     for place in released.places.values():
@@ -415,6 +417,7 @@ def _require_cured(refused: CompletedProcess[str], done: CompletedProcess[str], 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_rollback_brings_the_last_release_back(project: CloudProject) -> None:
     """`doit rollback` brings every prefix of both clouds back, by copies, and may be repeated."""
     _must(project.quick(*OLD_RELEASE))
@@ -439,6 +442,7 @@ def test_rollback_brings_the_last_release_back(project: CloudProject) -> None:
     }
 
 
+@pytest.mark.slow
 def test_prune_deletes_what_no_release_needs(project: CloudProject, servers: CloudServers) -> None:
     """`doit prune yes=1` rids both depots of the oldest of three releases, and of nothing else."""
     for day, seed in ((3, 1), (4, 2), (5, 3)):
@@ -472,6 +476,7 @@ def test_prune_deletes_what_no_release_needs(project: CloudProject, servers: Clo
     servers.take_seen()
 
 
+@pytest.mark.slow
 def test_prune_ends_abandoned_uploads(released: CloudProject, servers: CloudServers) -> None:
     """An upload in parts that nobody goes on with is ended by prune once it is old, not before."""
     place = released.places["s3"]
@@ -488,6 +493,7 @@ def test_prune_ends_abandoned_uploads(released: CloudProject, servers: CloudServ
     assert servers.call("s3", "uploads", place.bucket) == {}
 
 
+@pytest.mark.slow
 def test_odd_keys(project: CloudProject) -> None:
     """Names with spaces, `#`, `?`, `%`, `+` and letters beyond ASCII ship, and are replaced."""
     names = ["a b#c?d%e+ü.json", "100%25.json", "x&y=z;'~.json", f"deep/{'n' * 200}/f i.json"]

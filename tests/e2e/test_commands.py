@@ -409,6 +409,7 @@ def test_depot_that_lost_an_object_switches_nothing(copied: Project) -> None:
     assert public_snapshot(copied) == before
 
 
+@pytest.mark.slow
 def test_staged_release_costs_production_no_upload(tmp_path: Path) -> None:
     """What staging has sent is copied inside the cloud for production: no byte goes up twice."""
     project = make_project(tmp_path / "project")
@@ -486,6 +487,7 @@ def test_verify_of_last_night_says_that_tonight_stands(copied: Project) -> None:
     assert "notes.json" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [50, None])
 @pytest.mark.parametrize(
     "made",

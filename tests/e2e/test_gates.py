@@ -330,6 +330,7 @@ class TestOpenDatabase:
         assert (packed, rows["energy.sqlite.zip"]) == (committed, {"t": committed})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [
@@ -467,6 +468,7 @@ class TestLastRelease:
         assert done.returncode == 0, done.stderr
         assert "warned" not in done.stdout
 
+    @pytest.mark.slow
     def test_rehearsal_is_compared_with_production(self, copied: Project) -> None:
         """A staging run is judged by what readers have, twice over, and writes below staging/ only.
 
@@ -502,6 +504,7 @@ class TestLastRelease:
         assert second.returncode == 1
         assert "expected about the 2800 rows of v2025.2.5, found 1400" in second.stderr
 
+    @pytest.mark.slow
     def test_older_release_is_compared_with_what_readers_have(self, copied: Project) -> None:
         """An older release, made again, is compared with the moving prefix that it would replace.
 
@@ -543,6 +546,7 @@ class TestLastRelease:
         assert accepted.returncode == 0, accepted.stderr
         assert judged(report_of(copied), "accepted") == [("rows", "energy.sqlite.zip: t")]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "data", [b"", b"{", b"{}", b"\xff" * 40], ids=["empty", "cut", "another", "noise"]
     )
@@ -565,9 +569,10 @@ class TestLastRelease:
 class TestPacking:
     """A database whose packing takes a moment, and is cut."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "stood",
-        [pytest.param(False, id="first"), pytest.param(True, id="again", marks=pytest.mark.slow)],
+        [pytest.param(False, id="first"), pytest.param(True, id="again")],
     )
     def test_killed(self, tmp_path: Path, large_database: Path, *, stood: bool) -> None:
         """Killed while it packs, no half of an archive has its name; the next run finishes."""
@@ -597,6 +602,7 @@ class TestPacking:
             assert entry.file_size == large_database.stat().st_size
             assert archive.testzip() is None
 
+    @pytest.mark.slow
     @pytest.mark.usefixtures("namespace")
     def test_full_disk(self, tmp_path: Path) -> None:
         """A disk that fills while packing is told in one line; the old archive stays as it was."""
@@ -702,6 +708,7 @@ class TestEntryTime:
         assert tagged.run("manifest", f"tag={TAG}", environment=KATHMANDU).returncode == 0
         assert self.times(tagged) == {(1980, 1, 1, 0, 0, 0)}
 
+    @pytest.mark.slow
     def test_source_date_epoch_wins(self, tagged: Project) -> None:
         """SOURCE_DATE_EPOCH beats the commit's time."""
         environment = {**KATHMANDU, "SOURCE_DATE_EPOCH": "1700000000"}

@@ -172,7 +172,7 @@ def _run_schedule(tmp_path: Path, *, kills: int, files: int, seed: int) -> None:
 
 def test_killed_release_converges(tmp_path: Path) -> None:
     """After kill -9 at three random moments the same command ends in the undisturbed state."""
-    _run_schedule(tmp_path, kills=3, files=60, seed=5)
+    _run_schedule(tmp_path, kills=2, files=40, seed=5)
 
 
 @pytest.mark.slow

@@ -140,6 +140,7 @@ class TestAgain:
         assert project.outside.writes() == before
         assert "nothing to do: everything is as released" in printed
 
+    @pytest.mark.slow
     def test_on_another_machine_changes_nothing(self, project: OutsideProject) -> None:
         """A machine that knows nothing finds all of it, but for the run that bears no mark."""
         project.release()
@@ -223,6 +224,7 @@ class TestLooking:
         assert "git_merge: " in bad.stderr
         assert "zenodo: " in bad.stderr
 
+    @pytest.mark.slow
     def test_verify_on_another_machine(self, project: OutsideProject) -> None:
         """A machine without local state proves what it can find by its mark."""
         project.release()
@@ -266,6 +268,7 @@ class TestFailure:
         assert outside.moves("nightly") == 2
         assert len(published(outside.sandbox)) == 1
 
+    @pytest.mark.slow
     def test_slack_that_is_gone_is_no_failure(self, project: OutsideProject) -> None:
         """A Slack that says no is a loud line, and the release ends well."""
         project.outside.slack.fail(*["channel_not_found"] * 50)
@@ -349,6 +352,7 @@ def test_a_branch_that_moved_on_stops_before_anything_long(project: OutsideProje
     assert not project.clouds.joinpath("gcs", "nightly").exists()
 
 
+@pytest.mark.slow
 def test_work_folder_may_go_at_any_time(project: OutsideProject) -> None:
     """The draft that holds the reserved DOI is found again by its mark, not by local notes."""
     done = project.quick("doi", f"tag={TAG}")
@@ -388,6 +392,7 @@ class TestWorkflow:
             f"zenodo sandbox {hashlib.sha256(manifest).hexdigest()}"
         ]
 
+    @pytest.mark.slow
     def test_later_switch_changes_nothing(self, project: OutsideProject, tmp_path: Path) -> None:
         """A night that is promoted between dispatch and job does not change what is deposited."""
         tonight: list[bytes] = []
@@ -408,6 +413,7 @@ class TestWorkflow:
         wanted = {each["key"]: each["md5"] for each in _deposited(tonight[0])}
         assert {key: found[key] for key in wanted} == wanted
 
+    @pytest.mark.slow
     def test_failed_run_fails_the_step_and_goes_on(
         self, project: OutsideProject, tmp_path: Path
     ) -> None:
@@ -423,6 +429,7 @@ class TestWorkflow:
         assert len(published(project.outside.sandbox)) == 1
         assert [run.conclusion for run in project.outside.github.runs] == ["failure", "success"]
 
+    @pytest.mark.slow
     def test_wrong_order_is_refused(self, project: OutsideProject) -> None:
         """A deposit that does not fit the configuration is refused in one line, nothing done."""
         project.quick("upload", f"tag={TAG}")
@@ -466,6 +473,7 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_draft_that_was_discarded_is_begun_again(project: OutsideProject) -> None:
     """Where a person discards the draft with the DOI, the same command reserves another."""
     assert project.quick("promote", f"tag={TAG}").returncode == 0

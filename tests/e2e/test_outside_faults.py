@@ -334,7 +334,7 @@ LASTING = {
         remote("502", 999), forgive, "git_merge", ("origin.git", "502"), with_git=True
     ),
 }
-BY_DEFAULT = {"zenodo: 401", "github: the run fails", "git: 403 at the push"}
+BY_DEFAULT = {"git: 403 at the push"}
 
 
 @pytest.mark.parametrize(

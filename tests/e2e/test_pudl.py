@@ -240,6 +240,7 @@ def test_nothing_else_is_replaced(nightly: World) -> None:
     assert (nightly.folder / "dodo.py").read_bytes() == (EXAMPLE / "dodo.py").read_bytes()
 
 
+@pytest.mark.slow
 def test_generator_is_reproducible(builds: dict[str, Path], tmp_path: Path) -> None:
     """Equal arguments give an equal build; --change alters that share of the tables only."""
     tonight = digests_of(builds[TONIGHT])
@@ -403,6 +404,7 @@ def refused(
     return world, world.doit("distribute", "type=stable", f"tag={STABLE}")
 
 
+@pytest.mark.slow
 def test_other_bytes_are_refused(
     refused: tuple[World, subprocess.CompletedProcess[str]], stable: World
 ) -> None:

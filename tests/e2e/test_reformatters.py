@@ -191,6 +191,7 @@ def test_a_bad_tenth(team: Team, last: dict[str, Any], told: str) -> None:
     assert team.kubernetes.writes == []
 
 
+@pytest.mark.slow
 def test_an_operators_word(team: Team) -> None:
     """A suspension is kept; a changed schedule is drift, stops a rollout, and can be taken over."""
     team.begin(GFS, "0.9.0")
@@ -221,6 +222,7 @@ def test_an_operators_word(team: Team) -> None:
     assert team.run("k8s_status").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_role_that_is_no_more(team: Team) -> None:
     """A CronJob that the manifests no longer name is deleted by the next rollout, and no other."""
     team.begin(ICON, "0.9.0")
@@ -237,6 +239,7 @@ def test_a_role_that_is_no_more(team: Team) -> None:
     assert team.names() == [f"staging-{ICON}-v0-9-0-{role}" for role in ("update", "validate")]
 
 
+@pytest.mark.slow
 def test_monitors_follow_the_schedule(team: Team) -> None:
     """Where schedules are moved by another number of minutes, monitors that stand are told."""
     team.begin(GFS, "0.9.0")
@@ -252,6 +255,7 @@ def test_monitors_follow_the_schedule(team: Team) -> None:
     assert monitor["config"]["schedule"] == "2 5,11,17,23 * * *"
 
 
+@pytest.mark.slow
 def test_rendered_twice(whole_team: Team) -> None:
     """Rendering needs no cluster, gives the same bytes, and says when nothing is new."""
     team, without = whole_team, {"KUBECONFIG": "/dev/null"}

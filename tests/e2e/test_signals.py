@@ -19,8 +19,15 @@ def slow_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-@pytest.mark.parametrize("threads", ["0", "4"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "threads"),
+    [
+        (signal.SIGTERM, "4"),
+        (signal.SIGINT, "0"),
+        pytest.param(signal.SIGTERM, "0", marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, "4", marks=pytest.mark.slow),
+    ],
+)
 def test_signal_is_an_orderly_end(
     slow_project: Project, tmp_path: Path, number: signal.Signals, threads: str
 ) -> None:

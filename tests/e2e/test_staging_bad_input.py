@@ -266,6 +266,7 @@ def test_forbidden(team: Team) -> None:
     assert team.names() == []
 
 
+@pytest.mark.slow
 @needs_kubectl
 def test_a_dataset_that_has_moved(team: Team) -> None:
     """What runs on in the namespace that a dataset has left is told: it writes the same store."""

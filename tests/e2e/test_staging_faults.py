@@ -426,6 +426,7 @@ def require_one_line(done: subprocess.CompletedProcess[str], task: str) -> None:
     assert len(done.stderr.splitlines()) <= 2, done.stderr
 
 
+@pytest.mark.slow
 def test_no_token(stage: Stage) -> None:
     """Without a token a cleanup ends all but the monitors, whose slugs it tells, and says so."""
     command = stage.set_back("cleanup")
@@ -443,6 +444,7 @@ def test_no_token(stage: Stage) -> None:
     assert "SENTRY_AUTH_TOKEN" in again.stdout  # they are not said to be gone
 
 
+@pytest.mark.slow
 def test_branch_has_moved_on(stage: Stage) -> None:
     """A branch that was pushed to since is left, and remembered; the line told deletes it."""
     team = stage.team

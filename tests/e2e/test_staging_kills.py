@@ -58,6 +58,7 @@ def test_killed(
     converge(stage, moment)
 
 
+@pytest.mark.slow
 def test_group_killed_between_two_objects(stage: Stage) -> None:
     """The installed doit, killed between the apply of one object and the next, is resumed."""
     stage.uncut("fresh")

@@ -141,6 +141,7 @@ def check_in(team: Team) -> None:
         team.sentry.check_in(name)
 
 
+@pytest.mark.slow
 def test_good_life(scene: Scene) -> None:
     """A version that is staged, looked at and ended, with tokens for all, shows none of them."""
     assert scene.run(*STAGE) == 0, scene.printed
