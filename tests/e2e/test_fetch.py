@@ -147,7 +147,8 @@ def test_source_that_cannot_be_read(
     assert public_snapshot(project) == {}
 
 
-@pytest.mark.parametrize("size", [pytest.param(10, marks=pytest.mark.slow), None])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [10, None])
 def test_damaged_download_is_fetched_again(
     project: Project, credentials: dict[str, str], size: int | None
 ) -> None:

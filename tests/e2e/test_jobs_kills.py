@@ -135,10 +135,9 @@ def test_timeout(project: JobsProject) -> None:
     assert project.kinds("limited") == ["START", "FAIL"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(
-    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_coordinator(project: JobsProject, number: signal.Signals) -> None:
     """Killed or asked to end, it takes its processes with it; the next one does what is left."""
     (project.folder / "items").write_text("ann\nhang1\nhang2\nzoe\n")

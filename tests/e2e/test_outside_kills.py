@@ -20,7 +20,7 @@ import pytest
 from tests.e2e.cuts import World, finish, kill_after, require_released, serve_world
 
 STEPS = ("doi", "promote", "git_merge", "zenodo", "cloud_run", "notify")
-SOME = {("promote", False), ("zenodo", True)}
+SOME = {("zenodo", True)}
 """Steps, and whether local state is lost, of the ordinary suite."""
 
 
@@ -62,7 +62,7 @@ def test_killed_between_steps(tmp_path: Path, step: str, *, is_lost: bool) -> No
         pytest.param("sandbox POST /api/records", True, "deposit", True, marks=SLOW),
         pytest.param("sandbox POST .*/pids/doi", True, "deposit", False, marks=SLOW),
         pytest.param("sandbox PUT .*/content", False, "deposit", False, marks=SLOW),
-        ("sandbox POST .*/publish", True, "deposit", True),
+        pytest.param("sandbox POST .*/publish", True, "deposit", True, marks=SLOW),
         ("git POST .*/git-receive-pack", True, "deposit", False),
         pytest.param(
             "github POST .*/deploy.yml/dispatches", True, "deposit", False, marks=pytest.mark.slow

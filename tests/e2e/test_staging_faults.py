@@ -373,11 +373,7 @@ CASES = {
         writes=True,
     ),
 }
-SOME = {
-    "503 lasting",
-    "Sentry: 403",
-    "deleted behind a cleanup",
-}
+SOME = {"deleted behind a cleanup"}
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         pytest.param("restage", APPLY, 2, False, True, marks=pytest.mark.slow),
         pytest.param("leftover", DELETE, 1, True, True, marks=pytest.mark.slow),
         pytest.param("deploy", APPLY, 4, False, False, marks=pytest.mark.slow),
-        ("cleanup", r"sentry GET .*", 1, False, True),
+        pytest.param("cleanup", r"sentry GET .*", 1, False, True, marks=pytest.mark.slow),
         pytest.param("cleanup", PUSH, 1, False, True, marks=pytest.mark.slow),
         ("cleanup", PUSH, 1, True, False),
     ],
