@@ -33,6 +33,8 @@
     │   └── MisconfiguredError  exit 78  arguments, settings, a schema, a bucket: nothing was done
     │       └── PlanError                a plan file is missing, or is not what its name says
     ├── AuditError                       the audit trail is not what was written
+    ├── LedgerError                      the ledger cannot be read or written
+    │   └── LedgerVersionError           its schema is newer than this Lading knows
     └── Interrupted             exit 130, 143   a signal ended the run
 
 A class owns its exit code and, where there is one, the hint that says what to do.
@@ -252,6 +254,16 @@ class PlanError(MisconfiguredError):
 
 class AuditError(LadingError):
     """An audit trail has gaps, or events that were changed."""
+
+
+class LedgerError(LadingError):
+    """The ledger cannot be read or written; a release goes on without it."""
+
+
+class LedgerVersionError(LedgerError):
+    """The ledger was written by a newer Lading."""
+
+    hint = "upgrade Lading on this machine"
 
 
 class Interrupted(LadingError):  # noqa: N818  a signal is an event, not an error of anybody

@@ -10,6 +10,8 @@ from pydantic import Field
 
 from lading.config.datasets import Datasets, Kubernetes
 from lading.config.jobs import Jobs
+from lading.config.ledger import Ledger, Report, Web
+from lading.config.publish import Publish
 from lading.config.values import (
     Branch,
     DestinationName,
@@ -25,6 +27,7 @@ from lading.config.values import (
     Regex,
     RelativePath,
     Remote,
+    Root,
     Share,
     Slug,
     SourceOption,
@@ -345,9 +348,17 @@ class Slack(Model):
 class Channel(Model):
     """One series of releases, such as nightly or stable."""
 
-    tag: Regex = Field(description="Regular expression that the whole git tag must match.")
+    tag: Regex = Field(
+        description="Regular expression that the whole git tag, or version, must match."
+    )
+    root: Root = Field(
+        default="",
+        description="Root of the channel's own inside each destination: the channel is an"
+        " environment, and nothing of it is written outside.",
+    )
     prefixes: tuple[Prefix, ...] = Field(
-        min_length=1, description="Public prefixes that a release switches; may use {tag}."
+        min_length=1,
+        description="Public prefixes that a release switches; may use {tag} and {project}.",
     )
     immutable: tuple[Prefix, ...] = Field(
         default=(), description="Those of the prefixes that are never rewritten."
@@ -394,6 +405,10 @@ class Config(Model):
     jobs: Jobs | None = Field(default=None, description="Jobs around releases, and where they run.")
     metadata: Metadata = Field(default=Metadata(), description="What a deposit says of itself.")
     slack: Slack | None = Field(default=None, description="Who is told of each release.")
+    publish: Publish = Field(default=Publish(), description="Versions as published documents.")
+    ledger: Ledger = Field(default=Ledger(), description="Where runs are recorded.")
+    report: Report = Field(default=Report(), description="The report of a run.")
+    web: Web = Field(default=Web(), description="What `lading serve` serves.")
     keep: int = Field(
         default=2, ge=1, description="Releases of a prefix that stay in the depot for rollback."
     )

@@ -29,6 +29,8 @@ def find_conflicts(config: Config, base: str = "/base") -> list[str]:
         *_depot_conflicts(config, base),
         *channels,
         *_neighbour_conflicts(config),
+        *_root_conflicts(config),
+        *_publish_conflicts(config),
         *find_dataset_conflicts(config),
         *_job_conflicts(config),
     ]
@@ -73,16 +75,63 @@ def _job_conflicts(config: Config) -> Iterator[str]:
 
 def _neighbour_conflicts(config: Config) -> Iterator[str]:
     """Channels may share a prefix; one inside another's would be deleted as foreign."""
-    seen: list[tuple[str, str]] = []
+    seen: list[tuple[str, str, str]] = []
     for name, channel in config.channels.items():
         for index, prefix in enumerate(channel.prefixes):
-            for owner, other in seen:
-                if owner != name and prefix != other and is_nested(prefix, other):
+            whole = prefix.replace("{project}", config.project.name)
+            for owner, other, root in seen:
+                is_beside = owner == name or whole == other or root != channel.root
+                if not is_beside and is_nested(whole, other):
                     yield (
                         f"channels.{name}.prefixes[{index}]: expected a prefix beside those of"
                         f" other channels, got {prefix!r} and {other!r} of {owner}"
                     )
-            seen.append((name, prefix))
+            seen.append((name, whole, channel.root))
+
+
+def _root_conflicts(config: Config) -> Iterator[str]:
+    """Channels with a root are environments: all of them, and each has one of its own."""
+    rooted = {name: each.root for name, each in config.channels.items() if each.root}
+    owners: dict[str, str] = {}
+    for name, channel in config.channels.items():
+        if rooted and not channel.root:
+            yield (
+                f"channels.{name}.root: expected a root, since channels.{next(iter(rooted))}"
+                " has one, got none"
+            )
+        elif channel.root in owners:
+            yield (
+                f"channels.{name}.root: expected a root of its own, got {channel.root!r},"
+                f" which is channels.{owners[channel.root]}'s too"
+            )
+        if channel.root:
+            owners.setdefault(channel.root, name)
+        for index, prefix in enumerate(channel.prefixes):
+            first = prefix.replace("{project}", config.project.name).partition("/")[0]
+            if first == "staging" and not channel.root:
+                yield (
+                    f"channels.{name}.prefixes[{index}]: expected a prefix outside staging, which"
+                    f" Lading keeps, got {prefix!r} of project {config.project.name!r}"
+                )
+
+
+def _publish_conflicts(config: Config) -> Iterator[str]:
+    """What only published versions have is never asked for in vain; a build has one name."""
+    publish = config.publish
+    asked = {"sums": publish.sums, "stored": publish.stored, "build": publish.build}
+    if not any(each.root for each in config.channels.values()):
+        for field, value in {**asked, "base_url": publish.base_url}.items():
+            if value:
+                yield f"publish.{field}: expected channels with a root beside it, got none"
+    if publish.sums and publish.sums == publish.stored:
+        yield f"publish.stored: expected another file than publish.sums, got {publish.stored!r}"
+    for index, build in enumerate(publish.build):
+        place = f"publish.build[{index}]"
+        if build.name in [other.name for other in publish.build[:index]]:
+            yield f"{place}.name: expected each name once, got {build.name!r} again"
+        for name in ("{input}", "{output}"):
+            if not any(name in each for each in build.command):
+                yield f"{place}.command: expected {name} in it, got {' '.join(build.command)!r}"
 
 
 def _source_conflicts(config: Config, base: str) -> Iterator[str]:
@@ -116,15 +165,17 @@ def _destination_conflicts(config: Config, base: str) -> Iterator[str]:
 
 
 def _depot_conflicts(config: Config, base: str) -> Iterator[str]:
-    """What stands below a staging root may be emptied at any time."""
+    """What stands below a staging root may be emptied at any time; an environment's is its own."""
+    roots = {each.root for each in config.channels.values()} - {""} or {"staging"}
     for name, each in config.destinations.items():
         for other, standing in config.destinations.items():
-            staging = f"{standing.url.rstrip('/')}/staging"
-            if each.depot and _is_inside(each.depot, staging, base):
-                yield (
-                    f"destinations.{name}.depot: expected a place outside the staging root of"
-                    f" destinations.{other}, got {each.depot!r}"
-                )
+            for root in sorted(roots):
+                below = f"{standing.url.rstrip('/')}/{root}"
+                if each.depot and _is_inside(each.depot, below, base):
+                    yield (
+                        f"destinations.{name}.depot: expected a place outside the {root} root of"
+                        f" destinations.{other}, got {each.depot!r}"
+                    )
 
 
 def _is_inside(url: str, folder: str, base: str) -> bool:

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 PLACEHOLDERS = ("{tag}", "{channel}")
+PREFIX_PLACEHOLDERS = (*PLACEHOLDERS, "{project}")
 RESERVED_PREFIXES = ("staging", ".lading")
 
 
@@ -29,7 +30,7 @@ def _destination_name(value: str) -> str:
 
 def _prefix(value: str) -> str:
     plain = value
-    for placeholder in PLACEHOLDERS:
+    for placeholder in PREFIX_PLACEHOLDERS:
         plain = plain.replace(placeholder, "x")
     segments = plain.split("/")
     if not re.fullmatch(r"[\w.+/-]+", plain) or any(s in {"", ".", ".."} for s in segments):
@@ -208,7 +209,21 @@ def _open_variable(value: str) -> str:
     return value
 
 
+def _ledger_url(value: str) -> str:
+    if value and not re.fullmatch(r"postgres(ql)?(\+psycopg)?://([\w.-]+@)?[^\s@]*", value):
+        raise _expected("a URL such as 'postgresql://user@host/lading', without a password")
+    return value
+
+
+def _root(value: str) -> str:
+    if value and not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", value):
+        raise _expected("a name of small letters, digits, '-' and '_', such as 'production'")
+    return value
+
+
 Slug = Annotated[str, AfterValidator(_slug)]
+LedgerUrl = Annotated[str, AfterValidator(_ledger_url)]
+Root = Annotated[str, AfterValidator(_root)]
 DestinationName = Annotated[str, AfterValidator(_destination_name)]
 Prefix = Annotated[str, AfterValidator(_prefix)]
 Regex = Annotated[str, AfterValidator(_regex)]

@@ -26,6 +26,7 @@ _LOOKS = (
     re.compile(r"(?i)(?<=bearer )[\w.~+/=-]{8,}"),
     re.compile(r"(?i)(?<=basic )[A-Za-z0-9+/=]{8,}"),
     re.compile(r"\b(gh[a-z]_\w{16,}|github_pat_\w{16,}|xox[a-z]-[\w-]{8,}|ya29\.[\w.-]{8,})"),
+    re.compile(r"\blading_[\w-]{43}"),  # of our own API; see ledger.tokens
 )
 
 

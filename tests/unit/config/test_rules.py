@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from lading.config.models import Config, Source
+from lading.config.publish import Publish
 from lading.config.rules import find_conflicts
 
 
@@ -187,3 +188,97 @@ def test_written_inside_the_source_by_another_name(source: str, url: str) -> Non
     (problem,) = find_conflicts(config, "/home/me")
     assert problem.startswith("destinations.gcs.url: expected a place outside source.url")
     assert find_conflicts(config, "/home/you") == []
+
+
+class TestEnvironments:
+    """Channels with a root, and what only they may have."""
+
+    def test_sound(self) -> None:
+        """Environments may share prefixes, and nest them: each has a root of its own."""
+        config = make_config(
+            dev={"root": "dev", "prefixes": ["{project}"]},
+            live={"root": "live", "prefixes": ["{project}/a", "staging-{tag}"]},
+        )
+        assert find_conflicts(config) == []
+
+    def test_all_or_none(self) -> None:
+        """Where one channel has a root, each without one is told."""
+        config = make_config(
+            a={"prefixes": ["a"]}, b={"root": "b", "prefixes": ["b"]}, c={"prefixes": ["c"]}
+        )
+        assert find_conflicts(config) == [
+            f"channels.{name}.root: expected a root, since channels.b has one, got none"
+            for name in ("a", "c")
+        ]
+
+    def test_roots_differ(self) -> None:
+        """Two channels with one root would overwrite each other."""
+        config = make_config(a={"root": "x", "prefixes": ["a"]}, b={"root": "x", "prefixes": ["b"]})
+        assert find_conflicts(config) == [
+            "channels.b.root: expected a root of its own, got 'x', which is channels.a's too"
+        ]
+
+    def test_project_called_staging(self) -> None:
+        """A prefix that the project's name makes one of Lading's is refused without a root."""
+        for root, expected in (
+            ("x", []),
+            (
+                "",
+                [
+                    (
+                        "channels.a.prefixes[0]: expected a prefix outside staging, which Lading"
+                        " keeps, got '{project}' of project 'staging'"
+                    )
+                ],
+            ),
+        ):
+            config = make_config(a={"root": root, "prefixes": ["{project}"]})
+            project = config.project.model_copy(update={"name": "staging"})
+            assert find_conflicts(config.model_copy(update={"project": project})) == expected
+
+    def test_neighbours_by_their_names(self) -> None:
+        """Without roots the project's name counts in prefixes that hold another."""
+        config = make_config(a={"prefixes": ["{project}"]}, b={"prefixes": ["sample/b"]})
+        (found,) = find_conflicts(config)
+        assert found.startswith("channels.b.prefixes[0]: expected a prefix beside those of")
+
+    def test_depot_in_an_environment(self) -> None:
+        """A depot below an environment's root would mix with that of the environment."""
+        places = {"gcs": {"url": "gcs"}, "s3": {"url": "s3", "depot": "gcs/dev/x"}}
+        config = make_config(places, dev={"root": "dev", "prefixes": ["p"]})
+        assert find_conflicts(config) == [
+            (
+                "destinations.s3.depot: expected a place outside the dev root of destinations.gcs,"
+                " got 'gcs/dev/x'"
+            )
+        ]
+
+    @pytest.mark.parametrize(
+        ("publish", "expected"),
+        [
+            ({"sums": "SUMS"}, "publish.sums: expected channels with a root beside it, got none"),
+            ({"stored": "s.json"}, "publish.stored: expected channels with a root beside it"),
+            ({"base_url": "https://e.org"}, "publish.base_url: expected channels with a root"),
+        ],
+    )
+    def test_in_vain(self, publish: dict[str, Any], expected: str) -> None:
+        """What only environments have is refused where there are none."""
+        config = make_config(a={"prefixes": ["a"]})
+        asked = config.model_copy(update={"publish": Publish(**publish)})
+        (found,) = find_conflicts(asked)
+        assert found.startswith(expected)
+
+    def test_builds(self) -> None:
+        """A build's name is its own, and its command names both files."""
+        build = {"name": "t", "of": ["*"], "makes": "{stem}"}
+        rules = [
+            {**build, "command": ["x", "{input}", "{output}"]},
+            {**build, "command": ["x", "-o={output}"]},
+        ]
+        config = make_config(a={"root": "a", "prefixes": ["a"]})
+        publish = Publish.model_validate({"build": rules, "sums": "S", "stored": "S"})
+        assert find_conflicts(config.model_copy(update={"publish": publish})) == [
+            "publish.stored: expected another file than publish.sums, got 'S'",
+            "publish.build[1].name: expected each name once, got 't' again",
+            "publish.build[1].command: expected {input} in it, got 'x -o={output}'",
+        ]

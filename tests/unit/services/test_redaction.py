@@ -58,7 +58,7 @@ def test_value_is_found(form: str, secret: str) -> None:
 @given(text=st.text(), secret=SECRETS)
 def test_text_without_secrets_is_left(text: str, secret: str) -> None:
     """A text in which none of the secrets is, and nothing that looks like one, stays as it is."""
-    looks = ("://", "bearer ", "basic ", "gh", "xox", "ya29")
+    looks = ("://", "bearer ", "basic ", "gh", "xox", "ya29", "lading_")
     if any(each in text.lower() for each in looks):
         return
     variables = {"DEMO_TOKEN": secret, "HOME": "/home/somebody"}
@@ -155,6 +155,8 @@ def test_longer_goes_first() -> None:
         ("github_pat_0123456789abcdef_0123", "***"),
         ("xoxb-123456-abcdef", "***"),
         ("ya29.a0AfH6SM-x_y.z1", "***"),
+        (f"a token lading_{'Ab_-' * 10}xyz.", "a token ***."),
+        ("lading_a_name_of_a_bundle", "lading_a_name_of_a_bundle"),
         ("ghost_town, xox, commit 0123456789abcdef", "ghost_town, xox, commit 0123456789abcdef"),
     ],
 )

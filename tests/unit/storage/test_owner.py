@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lading.storage.owner import is_gone, name_owner, name_process
+from lading.storage.owner import is_gone, is_here, name_owner, name_process
 
 _REPOSITORY = Path(__file__).parents[3]
 
@@ -39,6 +39,22 @@ def test_ended() -> None:
     assert is_gone(named)
 
 
+def test_ended_and_not_waited_for() -> None:
+    """A process that has ended is gone before anybody asked what it ended with."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        named = name_process(child.pid)
+        assert is_here(named)
+        assert not is_gone(named)
+        assert child.stdin is not None
+        child.stdin.close()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays
+        assert is_gone(named)
+        child.wait()
+    assert is_gone(named)
+    assert is_here(named)
+    assert is_gone(name_process(child.pid))  # whoever names it only now
+
+
 def test_a_later_process_of_its_number() -> None:
     """A number that is used again is another process: it began at another time."""
     world, pid, started = name_process().split("/")
@@ -49,6 +65,7 @@ def test_a_later_process_of_its_number() -> None:
 def test_elsewhere(named: str) -> None:
     """Of another machine, another container, or nonsense, nothing is known."""
     assert not is_gone(named)
+    assert not is_here(named)
 
 
 @pytest.mark.parametrize("pid", ["x", "-1", "\u0661", ""])
