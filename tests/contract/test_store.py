@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lading.errors import ChecksumError, ConditionError, MissingObjectError, StoreError
-from lading.release.names import STAGING_ROOT
+from lading.release.environments import STAGING_ROOT
 from lading.release.objects import digest_bytes
 from lading.storage import (
     IF_ABSENT,

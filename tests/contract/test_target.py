@@ -19,8 +19,9 @@ from lading.errors import (
     StoreError,
     VerifyError,
 )
+from lading.release.environments import STAGING_ROOT
 from lading.release.manifest import parse_manifest
-from lading.release.names import STAGING_ROOT, Prefix, ReleaseDestination
+from lading.release.names import Prefix, ReleaseDestination
 from lading.release.objects import Digest, digest_bytes
 from lading.release.receipts import Receipt
 from lading.ship.depot import DepotTarget

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lading import __version__
 from lading.errors import PrepareError
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can tell
 _DEFLATE_LIBRARIES = ("deflate", "isal", "zlib-ng")  # other versions may make other bytes
 _ZIP_END_S = 4_354_819_198  # the last time that a zip can tell: 2107-12-31 23:59:58 UTC
+
+
+class Recipe(Protocol):
+    """How a file is made of others."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What has to be equal for a file that was made to be kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +119,14 @@ def compress_file(
     from lading.prepare.container import ZipWriter  # noqa: PLC0415  numpy takes 0.1 s to import
     from lading.prepare.deflate import LEVELS  # noqa: PLC0415  as above
 
-    with _replaced(target) as temporary:
+    with replaced(target) as temporary:
         with ZipWriter(temporary, packing.time, md5=md5) as archive:
             packed = archive.add_deflated(
                 source.name, source, LEVELS[packing.level], progress.relative_update
             )
         if packed.crc32 != before.crc32 or digests_of(members, cache) != sources:
             raise _changed(source)
-    _keep_receipt(sources, target, packing, archive.digest, cache)
+    keep_receipt(sources, target, packing, archive.digest, cache)
     return True
 
 
@@ -142,7 +150,7 @@ def store_bundle(
     progress.set_size(sum(each.size_bytes for each in before))
     from lading.prepare.container import ZipWriter  # noqa: PLC0415  numpy takes 0.1 s to import
 
-    with _replaced(target) as temporary:
+    with replaced(target) as temporary:
         with ZipWriter(temporary, packing.time, md5=md5) as archive:
             for path, digest in zip(ordered, before, strict=True):
                 progress.start_file(path.name)
@@ -151,12 +159,12 @@ def store_bundle(
             if cache.digest(path) != digest:
                 raise _changed(path)
     sources = {path.name: each.sha256 for path, each in zip(ordered, before, strict=True)}
-    _keep_receipt(sources, target, packing, archive.digest, cache)
+    keep_receipt(sources, target, packing, archive.digest, cache)
     return True
 
 
 def is_archive_current(
-    members: Sequence[Path], target: Path, packing: Packing, cache: DigestCache
+    members: Sequence[Path], target: Path, packing: "Recipe", cache: DigestCache
 ) -> bool:
     """Say whether an archive stands that was made from these bytes in this way."""
     try:
@@ -172,20 +180,21 @@ def is_archive_current(
     )
 
 
-def _keep_receipt(
+def keep_receipt(
     sources: dict[str, str],
     target: Path,
-    packing: Packing,
+    packing: "Recipe",
     digest: Digest,
     cache: DigestCache,
 ) -> None:
+    """Keep beside what was made from what and how it was made; see ``is_archive_current``."""
     cache.remember(target, digest)
     receipt = {
         "settings": packing.settings,
         "sources": sources,
         "sha256": digest.sha256,
     }
-    with _replaced(_receipt_path(target)) as temporary:
+    with replaced(_receipt_path(target)) as temporary:
         temporary.write_text(json.dumps(receipt, indent=1) + "\n", encoding="utf-8")
 
 
@@ -202,7 +211,7 @@ def digests_of(members: Sequence[Path], cache: DigestCache) -> dict[str, str]:
 
 
 @contextmanager
-def _replaced(target: Path) -> Iterator[Path]:
+def replaced(target: Path) -> Iterator[Path]:
     """Give a temporary path that becomes ``target``, durably, if the block ends well."""
     temporary = target.with_name(f".{target.name}.part")
     try:

@@ -78,7 +78,8 @@ def _compare_file(
         yield from _lost(gates, file.key, f"expected the public file that {tag} has, found none")
         return
     if file.origin.size_bytes:
-        size = sum(sizes[path] for path in artifact.members)
+        stored = artifact.digest.size_bytes if artifact.digest else 0
+        size = stored + sum(sizes[path] for path in artifact.members)
         yield from _moved("sizes", file.key, gates.sizes, file.origin.size_bytes, size, tag)
     found = rows_of(artifact, rows)
     if found is None or file.rows is None:

@@ -70,14 +70,21 @@ def digest_artifacts(
     build: Path,
     archives: Path,
     cache: DigestCache,
+    *,
+    known: Mapping[str, Digest] | None = None,
     progress: Progress = NO_PROGRESS,
 ) -> list[Digest]:
-    """Digest every public file once, in the layout's order; MD5 only of what is deposited."""
-    paths = [
-        (locate(each, build, archives), release.is_deposited(each.key)) for each in layout.artifacts
-    ]
+    """Digest every public file once, in the layout's order; MD5 only of what is deposited.
+
+    Those in ``known``, by key, are not on this machine and were proved where they stand.
+    """
+    told = dict(known or {})
+    here = [each for each in layout.artifacts if each.key not in told]
+    paths = [(locate(each, build, archives), release.is_deposited(each.key)) for each in here]
     progress.set_size(sum(path.stat().st_size for path, _ in paths if path.exists()))
-    return cache.digest_all(paths, progress)
+    found = cache.digest_all(paths, progress)
+    told.update({each.key: digest for each, digest in zip(here, found, strict=True)})
+    return [told[each.key] for each in layout.artifacts]
 
 
 def rows_of(artifact: Artifact, rows: Mapping[str, Mapping[str, int]]) -> dict[str, int] | None:
@@ -95,8 +102,10 @@ def _describe_file(
     with_md5: bool,
 ) -> ManifestFile:
     # the cache may know an MD5 that this release does not ask for: the bytes must not tell
-    first = PurePosixPath(artifact.members[0])
-    path = str(first.parent) if artifact.kind == "bundle" else str(first)
+    path = artifact.members[0] if artifact.members else artifact.path
+    if artifact.kind == "bundle":
+        path = str(PurePosixPath(path).parent)
+    before = sum(sizes[each] for each in artifact.members) if artifact.members else None
     return ManifestFile(
         key=artifact.key,
         size_bytes=digest.size_bytes,
@@ -105,8 +114,6 @@ def _describe_file(
         md5=digest.md5 if with_md5 else None,
         media_type=media_type_of(artifact.key),
         rows=rows_of(artifact, rows),
-        origin=Origin(
-            kind=artifact.kind, path=path, size_bytes=sum(sizes[each] for each in artifact.members)
-        ),
+        origin=Origin(kind=artifact.kind, path=path, size_bytes=before),
         depot_key=depot_key_of(digest.sha256),
     )

@@ -25,7 +25,7 @@ from lading.prepare.databases import (
 )
 from lading.prepare.digests import DigestCache
 from lading.prepare.parquet import check_parquet
-from lading.release.layout import SourceFile, journals_of, matches, matches_any
+from lading.release.layout import SourceFile, journals_of, matches, matches_any, own_files
 from lading.storage.progress import NO_PROGRESS, Progress
 
 _SHOWN = 5
@@ -240,7 +240,7 @@ def _gates(
     for pattern in config.source.expected:
         yield _Gate("expected", pattern, partial(_require_match, pattern, paths))
     yield from _unexpected(config, files)
-    unasked = journals_of(config, paths) | {marker}
+    unasked = journals_of(config, paths) | own_files(config)
     for file in files:
         if file.path in unasked or matches_any(config.layout.leave_out, file.path):
             continue
@@ -259,7 +259,7 @@ def _unexpected(config: Config, files: Sequence[SourceFile]) -> Iterator[_Gate]:
     if not source.expected or config.gates.unexpected == "allow":
         return
     paths = [each.path for each in files]
-    known = {source.success_marker} | journals_of(config, paths)
+    known = own_files(config) | journals_of(config, paths)
     named = (*source.expected, *source.optional)
     for path in paths:
         if path in known or matches_any(config.layout.leave_out, path):

@@ -1,4 +1,4 @@
-"""Which file of a build becomes which public key; which become an archive; which stay at home.
+"""Which file of a build becomes which public key; what is made of some; which stay at home.
 
 The layout is a mapping. No file of the build is moved, renamed or changed.
 """
@@ -9,16 +9,22 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pathspec import GitIgnoreSpec
 
 from lading.config.models import BundleRule, Config
 from lading.errors import LayoutError, SourceError
+from lading.release.objects import Digest
+
+if TYPE_CHECKING:
+    from lading.release.stored import StoredAsset
 
 RELEASE_KEY = "release.json"
 SUMS_KEY = "SHA256SUMS"
-Kind = Literal["file", "sqlite", "bundle"]
+REPORT_KEY = "report.html"  # of the run, beside release.json; no part of the release
+Kind = Literal["file", "sqlite", "bundle", "built", "stored"]
+BUILT_FOLDER = ".built"
 JOURNALS = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database that is open
 
 
@@ -34,16 +40,22 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One public file: a file of the build, or an archive made of some."""
+    """One public file: a file of the build, or one made of some, or one that is stored already."""
 
     key: str
     """Its key inside a prefix."""
     kind: Kind
-    """What it is: the file itself, a zipped database, a stored bundle."""
+    """What it is: the file itself, a zipped database, a stored bundle, what a command built, or an
+    asset that stands in storage already."""
     path: str
-    """Path of the file in the build, or of the archive in the archive folder."""
+    """Path of the file in the build, or of what was made in the archive folder; of a stored asset
+    its URL."""
     members: tuple[str, ...]
-    """Paths in the build that it is made of, sorted; one, unless it is a bundle."""
+    """Paths in the build that it is made of, sorted; one, unless it is a bundle or stored."""
+    made_by: str = ""
+    """Name of the rule of ``publish.build`` that makes it."""
+    digest: Digest | None = None
+    """What a stored asset is said to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,16 @@ class Layout:
     def bundles(self) -> tuple[Artifact, ...]:
         """The stored bundles."""
         return tuple(each for each in self.artifacts if each.kind == "bundle")
+
+    @property
+    def built(self) -> tuple[Artifact, ...]:
+        """What commands build."""
+        return tuple(each for each in self.artifacts if each.kind == "built")
+
+    @property
+    def stored(self) -> tuple[Artifact, ...]:
+        """What stands in storage already."""
+        return tuple(each for each in self.artifacts if each.kind == "stored")
 
     @property
     def source_paths(self) -> tuple[str, ...]:
@@ -104,8 +126,20 @@ def check_names(paths: Iterable[str]) -> None:
         seen[folded] = path
 
 
-def plan_layout(config: Config, files: Sequence[SourceFile]) -> Layout:
+def plan_layout(
+    config: Config,
+    files: Sequence[SourceFile],
+    *,
+    version: str = "",
+    stored: "Sequence[StoredAsset]" = (),
+) -> Layout:
     """Map a listing to the public files.
+
+    Args:
+        config: the configuration.
+        files: the listing.
+        version: the version whose files they are: what is built of them is kept by version.
+        stored: assets of the version that stand in storage already.
 
     Raises:
         SourceError: a name that cannot ship (see ``check_names``).
@@ -114,18 +148,26 @@ def plan_layout(config: Config, files: Sequence[SourceFile]) -> Layout:
     """
     paths = sorted(each.path for each in files)
     check_names(paths)
-    marker = config.source.success_marker
-    ignored = {
-        path for path in paths if path == marker or matches_any(config.layout.leave_out, path)
-    } | journals_of(config, paths)
-    candidates = [path for path in paths if path not in ignored]
-    artifacts = list(_artifacts(config, candidates))
+    passing = journals_of(config, paths) | own_files(config)
+    left_out = {path for path in paths if matches_any(config.layout.leave_out, path)}
+    candidates = [path for path in paths if path not in passing | left_out]
+    artifacts = [
+        *_artifacts(config, candidates),
+        *_built(config, [path for path in paths if path not in passing], version),
+        *(Artifact(each.key, "stored", each.url, (), digest=each.digest) for each in stored),
+    ]
     _check_keys(artifacts)
     shipped = {each.path for each in artifacts if each.kind == "file"}
     return Layout(
         artifacts=tuple(sorted(artifacts, key=lambda each: each.key)),
         left_out=tuple(path for path in paths if path not in shipped),
     )
+
+
+def own_files(config: Config) -> set[str]:
+    """Return the paths of what a build says of itself, which never ships."""
+    publish = config.publish
+    return {config.source.success_marker, publish.sums, publish.stored} - {""}
 
 
 def journals_of(config: Config, paths: Iterable[str]) -> set[str]:
@@ -151,6 +193,24 @@ def _artifacts(config: Config, paths: Sequence[str]) -> Iterator[Artifact]:
     for path in paths:
         if path not in hidden:
             yield Artifact(_key_of(config, path), "file", path, (path,))
+
+
+def _built(config: Config, paths: Sequence[str], version: str) -> Iterator[Artifact]:
+    """Yield what commands are to make: nothing that the version brings itself."""
+    known = set(paths)
+    for rule in config.publish.build:
+        for path in paths:
+            if not matches_any(rule.of, path):
+                continue
+            made = _expand(rule.makes, path)
+            if fault := fault_of_name(made):
+                raise LayoutError(
+                    f"publish.build {rule.name}: expected a path that can ship, got {made!r}"
+                    f" from {path!r}: {fault}"
+                )
+            if made not in known:
+                kept = "/".join(filter(None, (BUILT_FOLDER, version, made)))
+                yield Artifact(_key_of(config, made), "built", kept, (path,), rule.name)
 
 
 def _bundles_of(config: Config, rule: BundleRule, paths: Sequence[str]) -> Iterator[Artifact]:
@@ -195,18 +255,22 @@ def _members_of(rule: BundleRule, folder: str, inside: Sequence[str]) -> tuple[s
 
 
 def _key_of(config: Config, path: str) -> str:
-    pure = PurePosixPath(path)
     for pattern, template in config.layout.keys.items():
         if matches(pattern, path):
-            folder = "" if str(pure.parent) == "." else str(pure.parent)
-            parts = {"path": path, "name": pure.name, "stem": pure.stem, "folder": folder}
-            key = template.format(**parts).lstrip("/")
+            key = _expand(template, path)
             if fault := fault_of_name(key):
                 raise LayoutError(
                     f"layout.keys: expected a key that can ship, got {key!r} from {path!r}: {fault}"
                 )
             return key
     return path
+
+
+def _expand(template: str, path: str) -> str:
+    pure = PurePosixPath(path)
+    folder = "" if str(pure.parent) == "." else str(pure.parent)
+    parts = {"path": path, "name": pure.name, "stem": pure.stem, "folder": folder}
+    return template.format(**parts).lstrip("/")
 
 
 def _check_keys(artifacts: Sequence[Artifact]) -> None:
@@ -238,7 +302,7 @@ def _check_keys(artifacts: Sequence[Artifact]) -> None:
 
 def _origin_of(artifact: Artifact) -> str:
     """Name what a person would look for in the build: the file, the database, the folder."""
-    first = artifact.members[0]
+    first = artifact.members[0] if artifact.members else artifact.path
     return str(PurePosixPath(first).parent) if artifact.kind == "bundle" else first
 
 

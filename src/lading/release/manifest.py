@@ -18,6 +18,7 @@ from lading.release.objects import Digest, digest_bytes
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SHA256 = r"^[0-9a-f]{64}$"
+_PUBLISHED = 2  # schema_version of the published document of a version
 _MEDIA_TYPES = {
     "csv": "text/csv",
     "duckdb": "application/octet-stream",
@@ -25,12 +26,16 @@ _MEDIA_TYPES = {
     "gz": "application/gzip",
     "html": "text/html",
     "json": "application/json",
+    "mbtiles": "application/vnd.sqlite3",
     "md": "text/markdown",
+    "mvt": "application/vnd.mapbox-vector-tile",
     "parquet": "application/vnd.apache.parquet",
     "pdf": "application/pdf",
     "pmtiles": "application/vnd.pmtiles",
+    "png": "image/png",
     "sqlite": "application/vnd.sqlite3",
     "txt": "text/plain",
+    "webp": "image/webp",
     "xml": "application/xml",
     "yaml": "application/yaml",
     "yml": "application/yaml",
@@ -38,23 +43,29 @@ _MEDIA_TYPES = {
 }
 
 
-class _Model(BaseModel):
+class Frozen(BaseModel):
+    """What stands in ``release.json``: nothing more, and as it was read."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Origin(_Model):
+class Origin(Frozen):
     """What a public file was made of."""
 
-    kind: Literal["file", "sqlite", "bundle"] = Field(
-        description="The file itself, a zipped database, or a stored bundle of a folder."
+    kind: Literal["file", "sqlite", "bundle", "built", "stored"] = Field(
+        description="The file itself, a zipped database, a stored bundle of a folder, what a"
+        " command built of a file, or an asset that stood in storage already."
     )
-    path: str = Field(description="Path in the build: of the file, the database, or the folder.")
+    path: str = Field(
+        description="Path in the build: of the file, the database, or the folder; of an asset that"
+        " stood in storage its URL."
+    )
     size_bytes: int | None = Field(
         default=None, ge=0, description="Size in the build, before anything was packed."
     )
 
 
-class ManifestFile(_Model):
+class ManifestFile(Frozen):
     """One public file."""
 
     key: str = Field(description="Key inside a prefix.")
@@ -84,14 +95,14 @@ class ManifestFile(_Model):
         )
 
 
-class Tool(_Model):
+class Tool(Frozen):
     """What made the manifest."""
 
     name: str = Field(description="Name of the tool.")
     version: str = Field(description="Its version.")
 
 
-class Manifest(_Model):
+class Manifest(Frozen):
     """One release, described."""
 
     schema_version: Literal[1] = Field(description="Version of this format.")
@@ -123,6 +134,14 @@ class Manifest(_Model):
         """Sum of the sizes of the files."""
         return sum(each.size_bytes for each in self.files)
 
+    def table(self) -> dict[str, Any]:
+        """Return what ``release.json`` says, without what is not known."""
+        table = self.model_dump(mode="json")
+        if table["doi"] is None:
+            del table["doi"]
+        table["files"] = [table_of(each) for each in self.files]
+        return table
+
 
 def media_type_of(key: str) -> str:
     """Name the media type of a key by its extension; ``application/octet-stream`` if unknown."""
@@ -137,18 +156,20 @@ def depot_key_of(sha256: str) -> str:
     return f"{CONTROL}objects/{sha256}"
 
 
+def table_of(file: ManifestFile) -> dict[str, Any]:
+    """Return what ``release.json`` says of a file, without what is not known."""
+    table = file.model_dump(mode="json")
+    for optional in ("md5", "rows"):
+        if table[optional] is None:
+            del table[optional]
+    if table["origin"]["size_bytes"] is None:
+        del table["origin"]["size_bytes"]
+    return table
+
+
 def render_manifest(manifest: Manifest) -> bytes:
     """Render ``release.json``: equal manifests give equal bytes."""
-    table = manifest.model_dump(mode="json")
-    if table["doi"] is None:
-        del table["doi"]
-    for file in table["files"]:
-        for optional in ("md5", "rows"):
-            if file[optional] is None:
-                del file[optional]
-        if file["origin"]["size_bytes"] is None:
-            del file["origin"]["size_bytes"]
-    return (json.dumps(table, indent=1, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(manifest.table(), indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def render_sums(manifest: Manifest) -> bytes:
@@ -159,21 +180,33 @@ def render_sums(manifest: Manifest) -> bytes:
 
 
 def parse_manifest(data: bytes, place: str = RELEASE_KEY) -> Manifest:
-    """Parse ``release.json``.
+    """Parse ``release.json``: a manifest, or the published document of a version.
 
     Raises:
-        ManifestError: not a manifest of this format; the message begins with ``place``.
+        ManifestError: not one of these formats; the message begins with ``place``.
     """
     try:
         return Manifest.model_validate_json(data, strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        fault = first["msg"].removeprefix("Value error, ")
-        raise ManifestError(
-            f"{place}: expected a manifest of schema_version 1,"
-            f" got a fault{f' at {where}' if where else ''}: {fault}"
-        ) from error
+        faults = error.errors(include_url=False)
+        if any(
+            each["loc"] == ("schema_version",) and each["input"] == _PUBLISHED for each in faults
+        ):
+            from lading.release import publication  # noqa: PLC0415  it is made of this module
+
+            return publication.parse_published(data, place)
+        raise fault_of_manifest(error, place, 1) from error
+
+
+def fault_of_manifest(error: ValidationError, place: str, schema_version: int) -> ManifestError:
+    """Return the error of a ``release.json`` that is not of a format."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    fault = first["msg"].removeprefix("Value error, ")
+    return ManifestError(
+        f"{place}: expected a manifest of schema_version {schema_version},"
+        f" got a fault{f' at {where}' if where else ''}: {fault}"
+    )
 
 
 def documents_of(manifest: Manifest) -> dict[str, bytes]:

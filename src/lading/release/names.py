@@ -6,21 +6,22 @@ gets roots, prefixes and calls in which the answer already stands.
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from lading.config.models import Channel, Config, Destination
-from lading.config.problems import nearest
 from lading.config.rules import is_nested
 from lading.config.values import RESERVED_PREFIXES
 from lading.errors import UsageError
+from lading.release.environments import (
+    Environment,
+    check_channel,
+    environment_of,
+    find_channel,
+    has_roots,
+)
 
-Environment = Literal["production", "staging"]
-
-STAGING_ROOT = "staging/"
 CONTROL = ".lading/"
-_SAFE_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Prefix:
     name: str
     """The prefix as people say it, e.g. ``nightly``."""
     root: str
-    """Root of this run inside the destination: ``""`` or ``"staging/"``."""
+    """Root of this run inside the destination: ``""``, ``"staging/"``, or the channel's own."""
     immutable: bool
     """Whether its objects may never be replaced."""
     cache_control: str = "no-cache"
@@ -41,11 +42,13 @@ class Prefix:
     """Whether all that stands below it is Lading's, so that what it did not put there goes."""
     held: bool = False
     """Whether the channel asks for a hold on its objects."""
+    is_staging: bool = False
+    """Whether it is written by a staging run."""
 
     @property
     def hold_skipped(self) -> str:
         """Why this run holds nothing below it though the channel asks for it, or ``""``."""
-        return "staging" if self.root else ""
+        return "staging" if self.is_staging else ""
 
     @property
     def task(self) -> str:
@@ -79,13 +82,17 @@ class ReleaseDestination:
     depot_url: str
     """Root URL or path that the depot stands in."""
     root: str
-    """Root of this run inside it: ``""`` or ``"staging/"``."""
+    """Root of this run inside it: ``""``, ``"staging/"``, or the channel's own."""
     channel: str
     """Name of the channel."""
     prefixes: tuple[Prefix, ...]
     """The prefixes to switch, in the order of the configuration."""
     cache_depot: str = ""
     """How long caches may keep the objects of its depot."""
+    environment: str = "production"
+    """Environment of this run."""
+    siblings: tuple[str, ...] = ()
+    """Roots of the other environments inside it."""
 
     @property
     def task(self) -> str:
@@ -98,10 +105,9 @@ class ReleaseDestination:
         return f"{self.root}{CONTROL}objects/"
 
     @property
-    def sibling_depot_prefix(self) -> str:
-        """What the keys of the depot of the other environment begin with: same cloud, read only."""
-        root = "" if self.root else STAGING_ROOT
-        return f"{root}{CONTROL}objects/"
+    def sibling_depot_prefixes(self) -> tuple[str, ...]:
+        """What the keys of other environments' depots begin with: same cloud, read only."""
+        return tuple(f"{root}{CONTROL}objects/" for root in self.siblings)
 
     def manifest_key(self, tag: str) -> str:
         """Key under which the manifest of a promoted release is kept."""
@@ -129,9 +135,9 @@ class Release:
     channel: str
     """Name of the channel."""
     tag: str
-    """The git tag."""
-    environment: Environment
-    """Production or staging."""
+    """The git tag, or the version."""
+    environment: str
+    """Production or staging; of a channel with a root, its name."""
     source_url: str
     """Path or URL of the build, placeholders filled."""
     destinations: tuple[ReleaseDestination, ...]
@@ -142,6 +148,10 @@ class Release:
     """Regular expression of keys that Zenodo does not get; None where nothing is deposited."""
     reserves_doi: bool = False
     """Whether a DOI is reserved before the manifest is made; never in staging."""
+    is_staging: bool = False
+    """Whether this is a staging run; never of a channel with a root."""
+    is_published: bool = False
+    """Whether ``release.json`` is the published document of a version: the channel has a root."""
 
     @property
     def prefixes(self) -> tuple[Prefix, ...]:
@@ -174,33 +184,32 @@ def resolve_release(config: Config, channel: str, tag: str, *, staging: bool) ->
     Args:
         config: the configuration.
         channel: name of the channel (``type=``), or "" to infer it from the tag.
-        tag: the git tag.
+        tag: the git tag, or the version.
         staging: whether this run may only touch the staging roots.
 
     Raises:
         UsageError: unknown channel; a tag that fits no channel, more than one, or another
-            than the one named; a tag that cannot stand in a key.
+            than the one named; a tag that cannot stand in a key; staging of channels that
+            have a root each.
     """
-    name = _resolve_channel(config, channel, tag)
+    name = find_channel(config, channel, tag)
     chosen = config.channels[name]
-    root = root_of(staging=staging)
-    _check_prefixes([_fill(prefix, name, tag) for prefix in chosen.prefixes], tag)
+    place = environment_of(config, name, staging=staging)
+    prefixes = [_fill_prefix(config, prefix, name, tag) for prefix in chosen.prefixes]
+    _check_prefixes(config, prefixes, tag)
     return Release(
         project=config.project.name,
         channel=name,
         tag=tag,
-        environment="staging" if staging else "production",
+        environment=place.name,
         source_url=_fill(config.source.url, name, tag),
-        destinations=tuple(_resolve_destinations(config, name, chosen.prefixes, tag, root)),
+        destinations=tuple(_resolve_destinations(config, name, chosen.prefixes, tag, place)),
         calls=tuple(_resolve_calls(chosen, tag, staging=staging)),
         deposit_ignore=chosen.zenodo.ignore if chosen.zenodo else None,
         reserves_doi=bool(chosen.zenodo and chosen.zenodo.doi and not staging),
+        is_staging=staging,
+        is_published=bool(chosen.root),
     )
-
-
-def root_of(*, staging: bool) -> str:
-    """Return the root of an environment inside a destination."""
-    return STAGING_ROOT if staging else ""
 
 
 def resolve_channel(
@@ -209,37 +218,44 @@ def resolve_channel(
     """Resolve the destinations of a channel, with those of its prefixes that need no tag.
 
     Raises:
-        UsageError: unknown channel.
+        UsageError: unknown channel; staging of channels that have a root each.
     """
-    _check_channel(config, channel)
+    check_channel(config, channel)
     moving = [each for each in config.channels[channel].prefixes if "{tag}" not in each]
-    root = root_of(staging=staging)
-    return tuple(_resolve_destinations(config, channel, moving, "", root))
+    place = environment_of(config, channel, staging=staging)
+    return tuple(_resolve_destinations(config, channel, moving, "", place))
 
 
 def resolve_everything(config: Config, *, staging: bool) -> tuple[ReleaseDestination, ...]:
-    """Resolve every destination once, with all prefixes of all channels that need no tag."""
-    found: dict[str, list[Prefix]] = {name: [] for name in config.destinations}
+    """Resolve every destination once a root, with all prefixes below it that need no tag.
+
+    Raises:
+        UsageError: staging of channels that have a root each.
+    """
+    found: dict[tuple[str, str], list[ReleaseDestination]] = {}
+    if not has_roots(config):  # a destination of no channel has a depot as well
+        place = environment_of(config, "", staging=staging)
+        none = {
+            (name, place.root): _destination(config, name, place) for name in config.destinations
+        }
+        found = {key: [each] for key, each in none.items()}
     for channel in config.channels:
         for each in resolve_channel(config, channel, staging=staging):
-            found[each.name] += each.prefixes
+            found.setdefault((each.name, each.root), []).append(each)
     return tuple(
-        ReleaseDestination(
-            name=name,
-            url=config.destinations[name].url,
-            depot_url=config.destinations[name].depot or config.destinations[name].url,
-            root=root_of(staging=staging),
+        replace(
+            group[0],
             channel="",
-            prefixes=tuple({each.name: each for each in prefixes}.values()),
+            prefixes=tuple({p.name: p for each in group for p in each.prefixes}.values()),
         )
-        for name, prefixes in found.items()
+        for group in found.values()
     )
 
 
 def tagged_prefixes(config: Config, channel: str, tag: str) -> tuple[str, ...]:
     """Name the prefixes that a tag of a channel has of its own; none of an unknown channel."""
     prefixes = config.channels[channel].prefixes if channel in config.channels else ()
-    return tuple(_fill(each, channel, tag) for each in prefixes if "{tag}" in each)
+    return tuple(_fill_prefix(config, each, channel, tag) for each in prefixes if "{tag}" in each)
 
 
 def release_folder(work: Path, channel: str, tag: str) -> Path:
@@ -247,46 +263,13 @@ def release_folder(work: Path, channel: str, tag: str) -> Path:
     return work / "releases" / channel / tag
 
 
-def _check_channel(config: Config, channel: str) -> None:
-    channels = config.channels
-    if channel not in channels:
-        raise UsageError(
-            f"type: expected one of {', '.join(channels)}, got {channel!r}"
-            + nearest(channel, channels)
-        )
-
-
-def _resolve_channel(config: Config, channel: str, tag: str) -> str:
-    channels = config.channels
-    if channel:
-        _check_channel(config, channel)
-    fitting = [name for name, each in channels.items() if re.fullmatch(each.tag, tag)]
-    patterns = ", ".join(f"{name}: {each.tag}" for name, each in channels.items())
-    if fitting and not _SAFE_TAG.fullmatch(tag):
-        raise UsageError(
-            f"tag: expected letters, digits and . _ + - only, since it stands in keys, got {tag!r}"
-        )
-    if not fitting:
-        raise UsageError(f"tag: expected a tag that fits a channel ({patterns}), got {tag!r}")
-    if channel and channel not in fitting:
-        raise UsageError(
-            f"tag: expected a tag of channel {channel} ({channels[channel].tag}),"
-            f" got {tag!r}, which is one of {', '.join(fitting)}"
-        )
-    if not channel and len(fitting) > 1:
-        raise UsageError(
-            f"type: expected one of {', '.join(fitting)}, since {tag!r} fits each; got none"
-        )
-    return channel or fitting[0]
-
-
-def _check_prefixes(prefixes: list[str], tag: str) -> None:
+def _check_prefixes(config: Config, prefixes: list[str], tag: str) -> None:
     """Refuse a tag that makes a prefix one that Lading keeps, or two of them the same."""
+    kept = RESERVED_PREFIXES[1:] if has_roots(config) else RESERVED_PREFIXES
     for index, prefix in enumerate(prefixes):
-        if prefix.partition("/")[0] in RESERVED_PREFIXES:
+        if prefix.partition("/")[0] in kept:
             raise UsageError(
-                f"tag: expected prefixes outside {' and '.join(RESERVED_PREFIXES)},"
-                f" got {prefix!r} from {tag!r}"
+                f"tag: expected prefixes outside {' and '.join(kept)}, got {prefix!r} from {tag!r}"
             )
         for other in prefixes[:index]:
             if is_nested(prefix, other):
@@ -297,34 +280,46 @@ def _check_prefixes(prefixes: list[str], tag: str) -> None:
 
 
 def _resolve_destinations(
-    config: Config, name: str, prefixes: Iterable[str], tag: str, root: str
+    config: Config, name: str, prefixes: Iterable[str], tag: str, environment: Environment
 ) -> Iterator[ReleaseDestination]:
     channel = config.channels[name]
     for destination in channel.destinations or config.destinations:
         place: Destination = config.destinations[destination]
-        yield ReleaseDestination(
-            name=destination,
-            url=place.url,
-            depot_url=place.depot or place.url,
-            root=root,
+        yield replace(
+            _destination(config, destination, environment),
             channel=name,
-            cache_depot=place.cache_versioned,
             prefixes=tuple(
                 Prefix(
                     destination=destination,
-                    name=_fill(prefix, name, tag),
-                    root=root,
+                    name=_fill_prefix(config, prefix, name, tag),
+                    root=environment.root,
                     # a staging copy of an immutable prefix may be made again
-                    immutable=prefix in channel.immutable and not root,
+                    immutable=prefix in channel.immutable and not environment.is_staging,
                     cache_control=place.cache_versioned
                     if "{tag}" in prefix
                     else place.cache_moving,
-                    owned=channel.owned or bool(root),
+                    owned=channel.owned or environment.is_staging,
                     held=prefix in channel.hold,
+                    is_staging=environment.is_staging,
                 )
                 for prefix in prefixes
             ),
         )
+
+
+def _destination(config: Config, name: str, environment: Environment) -> ReleaseDestination:
+    place = config.destinations[name]
+    return ReleaseDestination(
+        name=name,
+        url=place.url,
+        depot_url=place.depot or place.url,
+        root=environment.root,
+        channel="",
+        prefixes=(),
+        cache_depot=place.cache_versioned,
+        environment=environment.name,
+        siblings=environment.siblings,
+    )
 
 
 def _resolve_calls(channel: Channel, tag: str, *, staging: bool) -> Iterator[ServiceCall]:
@@ -341,6 +336,10 @@ def _resolve_calls(channel: Channel, tag: str, *, staging: bool) -> Iterator[Ser
         if each.dispatch:
             effect = f"deployed by {each.dispatch.workflow} of {each.dispatch.repository}".rstrip()
         yield ServiceCall(f"cloud_run:{each.service}", effect, skipped)
+
+
+def _fill_prefix(config: Config, template: str, channel: str, tag: str) -> str:
+    return _fill(template, channel, tag).replace("{project}", config.project.name)
 
 
 def _fill(template: str, channel: str, tag: str) -> str:

@@ -1,7 +1,8 @@
 """Empty the staging root of a destination, and nothing else."""
 
 from lading.errors import LockedError
-from lading.release.names import CONTROL, STAGING_ROOT
+from lading.release.environments import STAGING_ROOT
+from lading.release.names import CONTROL
 from lading.ship.locks import is_held, load_lock, unlock_command
 from lading.storage import Entry, Store
 

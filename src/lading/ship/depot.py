@@ -1,12 +1,13 @@
 """The depot of a destination: immutable bytes under their sha256, sent once per cloud.
 
-Staging and production have a depot each. What one lacks and the other holds is copied on the
-side of the store: a release that was staged costs production no upload, and the other way round.
+Each environment has a depot. What one lacks and another of the same destination holds is copied
+on the side of the store: a release that was staged costs production no upload, and the other way
+round. So is an asset that stands in the same cloud already.
 """
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lading.errors import ChecksumError, MissingObjectError, VerifyError
 from lading.release.changes import DepotChanges, plan_depot
@@ -15,7 +16,7 @@ from lading.release.objects import Digest
 from lading.release.receipts import ProvedObject, Receipt, now_utc, objects_known
 from lading.ship.observe import for_each, note_written, observe_objects
 from lading.ship.shipment import Shipment
-from lading.storage import Attributes, Entry, Progress, Store
+from lading.storage import Attributes, Body, Entry, Progress, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,9 @@ class DepotState:
 
     held: Mapping[str, ProvedObject]
     """Its objects by sha256."""
-    elsewhere: frozenset[str]
-    """sha256 of what the depot of the other environment holds, of what this release needs."""
+    elsewhere: Mapping[str, str]
+    """Of what this release needs and it lacks, by sha256: its key in another environment's depot,
+    or the URL of an asset that stands in the same cloud."""
 
 
 class DepotTarget:
@@ -50,23 +52,26 @@ class DepotTarget:
         self._shipment = shipment
         self._known = objects_known(known)
         self._wanted = {each.sha256: each for each in shipment.objects.values()}
+        self._elsewhere: Mapping[str, str] = {}
 
     def observe(self) -> DepotState:
-        """List the depot and, where it lacks something, the depot of the other environment."""
+        """List the depot and, where it lacks something, those of the other environments."""
         prefix = self._destination.depot_prefix
         held = observe_objects(self._store, prefix, self._wanted, self._known)
-        if held.keys() >= self._wanted.keys():
-            return DepotState(held, frozenset())
-        sibling = self._destination.sibling_depot_prefix
-        found = {each.key.removeprefix(sibling): each for each in self._store.list(sibling)}
-        return DepotState(
-            held,
-            frozenset(
-                sha256
-                for sha256, digest in self._wanted.items()
-                if sha256 in found and found[sha256].size_bytes == digest.size_bytes
-            ),
-        )
+        lacking = {sha256: each for sha256, each in self._wanted.items() if sha256 not in held}
+        elsewhere: dict[str, str] = {}
+        for prefix in self._destination.sibling_depot_prefixes:
+            if elsewhere.keys() >= lacking.keys():
+                break
+            for entry in self._store.list(prefix):
+                sha256 = entry.key.removeprefix(prefix)
+                if sha256 in lacking and lacking[sha256].size_bytes == entry.size_bytes:
+                    elsewhere.setdefault(sha256, entry.key)
+        for sha256, place in self._shipment.stored.items():
+            if sha256 in lacking and self._destination.name in place.copied_by:
+                elsewhere.setdefault(sha256, place.asset.url)
+        self._elsewhere = elsewhere
+        return DepotState(held, elsewhere)
 
     def plan(self, observed: DepotState) -> DepotChanges:
         """Return what has to be sent, and what is copied inside the cloud instead."""
@@ -90,13 +95,12 @@ class DepotTarget:
         progress.set_files(len(lacking))
 
         def fill(digest: Digest) -> None:
-            body = bodies[digest.sha256]
-            name = body.path.name if body.path else "a document"
+            body, stored = bodies[digest.sha256], self._shipment.stored.get(digest.sha256)
+            name = body.path.name if body.path else stored.asset.key if stored else "a document"
             progress.start_file(name)
             entry = self._copy(digest, body.attributes) if digest.sha256 in copied else None
             if entry is None:
-                key = self._destination.depot_prefix + digest.sha256
-                entry = self._store.put(key, body, progress=progress)
+                entry = self._send(digest, body, progress)
             else:
                 progress.relative_update(digest.size_bytes)
             note_written(self._known, digest.sha256, digest, entry)
@@ -135,12 +139,28 @@ class DepotTarget:
         )
 
     def _copy(self, digest: Digest, attributes: Attributes) -> Entry | None:
-        """Copy from the other environment's depot; None where it is not there, or not sound."""
-        place = self._destination
-        source = place.sibling_depot_prefix + digest.sha256
+        """Copy inside the cloud; None where what is there is not sound."""
+        key = self._destination.depot_prefix + digest.sha256
+        source, stored = self._elsewhere[digest.sha256], self._shipment.stored.get(digest.sha256)
         try:
+            if stored is None or source != stored.asset.url:
+                return self._store.copy(source, key, digest=digest, attributes=attributes)
             return self._store.copy(
-                source, place.depot_prefix + digest.sha256, digest=digest, attributes=attributes
+                stored.key,
+                key,
+                digest=digest,
+                attributes=attributes,
+                source_url=stored.store.url,
+                source_version=stored.version,
             )
         except (MissingObjectError, ChecksumError):
             return None
+
+    def _send(self, digest: Digest, body: Body, progress: Progress) -> Entry:
+        """Send a file of this machine, a document, or an asset that another cloud holds."""
+        key = self._destination.depot_prefix + digest.sha256
+        stored = self._shipment.stored.get(digest.sha256)
+        if stored is None or body.path:
+            return self._store.put(key, body, progress=progress)
+        with stored.fetched(progress) as path:
+            return self._store.put(key, replace(body, path=path), progress=progress)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lading.errors import ConditionError, LockedError, MissingObjectError
-from lading.release.names import STAGING_ROOT
+from lading.release.environments import STAGING_ROOT
 from lading.storage import IF_ABSENT, Body, Condition, Entry, Store
 from lading.storage.owner import is_gone, name_owner, name_process
 
@@ -40,6 +40,8 @@ class LockState:
     """Identity of the process on its host."""
     version: str
     """The store's version of the lock."""
+    has_root: bool = False
+    """Whether its channel is an environment with a root of its own."""
 
 
 class PrefixLock:
@@ -52,6 +54,7 @@ class PrefixLock:
         tag: tag of the release.
         manifest_sha256: identity of the release.
         lease: how long it stands without being renewed.
+        has_root: whether the channel is an environment with a root of its own.
     """
 
     def __init__(
@@ -63,10 +66,12 @@ class PrefixLock:
         tag: str,
         manifest_sha256: str,
         lease: timedelta = LEASE,
+        has_root: bool = False,
     ) -> None:
         self._store = store
         self._key = key
         self._release = {"channel": channel, "tag": tag, "manifest_sha256": manifest_sha256}
+        self._more = {"has_root": True} if has_root else {}
         self._lease = lease
         self._version = ""
         self._acquired_at = datetime.now(UTC)
@@ -129,6 +134,7 @@ class PrefixLock:
         self._acquired_at = now if acquired else self._acquired_at
         table = {
             **self._release,
+            **self._more,
             "owner": name_owner(),
             "process": name_process(),
             "acquired_at": self._acquired_at.isoformat(),
@@ -156,6 +162,7 @@ def load_lock(store: Store, key: str) -> LockState | None:
             expires_at=_parse_moment(table["expires_at"]),
             process=str(table.get("process", "")),
             version=entry.version,
+            has_root=table.get("has_root") is True,
         )
     except MissingObjectError:
         return None
@@ -173,6 +180,8 @@ def is_held(lock: LockState) -> bool:
 
 def unlock_command(key: str, lock: LockState) -> str:
     """Return the command that shows a lock, and breaks it with ``yes=1``."""
+    if lock.has_root:
+        return f"doit unlock environment={lock.channel} version={lock.tag}"
     staging = " staging=1" if key.startswith(STAGING_ROOT) else ""
     return f"doit unlock type={lock.channel} tag={lock.tag}{staging}"
 

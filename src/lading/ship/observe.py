@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, cast
 
+from lading.release.layout import REPORT_KEY
 from lading.release.objects import Digest
 from lading.release.receipts import ProvedObject
 from lading.storage import Entry, Store
@@ -25,7 +26,7 @@ def observe_objects(
 
     An object is asked for its digest only where neither the listing nor the receipt tells
     and where the answer matters: its key is wanted and its size is right, or a person wants
-    to know what stands there instead.
+    to know what stands there instead. The report of a run is no part of what is released.
 
     Args:
         store: where to look.
@@ -38,6 +39,8 @@ def observe_objects(
         One entry per object, by key without the prefix, sorted.
     """
     entries = {each.key.removeprefix(prefix): each for each in store.list(prefix)}
+    if REPORT_KEY not in wanted:
+        entries.pop(REPORT_KEY, None)
     told = {key: _told(key, each, wanted.get(key), known) for key, each in entries.items()}
     if ask_other_sizes:
         told.update({k: None for k, d in told.items() if d and not d.crc32c and k in wanted})

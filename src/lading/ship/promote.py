@@ -103,6 +103,7 @@ class PrefixTarget:
             channel=shipment.release.channel,
             tag=shipment.release.tag,
             manifest_sha256=shipment.manifest_sha256,
+            has_root=bool(prefix.root) and not prefix.is_staging,
         )
 
     @property

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from lading.errors import ManifestError, RollbackError
 from lading.release.manifest import Manifest, depot_key_of
-from lading.release.names import Environment, Prefix, Release, ReleaseDestination
+from lading.release.names import Prefix, Release, ReleaseDestination
 from lading.release.objects import Digest
 from lading.ship.history import Promotion, load_promoted, promotions
 from lading.ship.promote import PrefixTarget
@@ -166,7 +166,7 @@ def _require_site(site: Site, promotion: Promotion) -> Manifest:
             f"{where}: expected the manifest of {promotion.tag}, found none",
             hint=f"it was pruned; release {promotion.tag} again with `doit distribute`",
         )
-    shipment = Shipment(release_of(promotion, destination, "production"), manifest, {})
+    shipment = Shipment(release_of(promotion, destination), manifest, {})
     if shipment.manifest_sha256 != promotion.manifest_sha256:
         raise RollbackError(
             f"{where}: expected a manifest as this version writes it, found one of"
@@ -186,15 +186,13 @@ def _require_site(site: Site, promotion: Promotion) -> Manifest:
     return manifest
 
 
-def release_of(
-    promotion: Promotion, destination: ReleaseDestination, environment: Environment
-) -> Release:
+def release_of(promotion: Promotion, destination: ReleaseDestination) -> Release:
     """Return an earlier release, as far as a promotion from the depot needs it."""
     return Release(
         project="",
         channel=promotion.channel,
         tag=promotion.tag,
-        environment=environment,
+        environment=destination.environment,
         source_url="",
         destinations=(destination,),
         calls=(),
@@ -209,8 +207,7 @@ def targets_of(
     found = {}
     for site in sites:
         destination = site.destination
-        environment: Environment = "staging" if destination.root else "production"
-        release = release_of(promotion, destination, environment)
+        release = release_of(promotion, destination)
         shipment = Shipment(release, manifests[destination.name], {})
         for prefix in destination.prefixes:
             if not prefix.immutable:

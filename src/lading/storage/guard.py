@@ -1,7 +1,7 @@
 """Wrappers of the same shape as a store that refuse writes.
 
-Staging and dry runs are kept apart from production here, by the store itself, and not by
-the good behaviour of its callers.
+Environments, and dry runs, are kept apart by the store itself, and not by the good behaviour
+of its callers.
 """
 
 from collections.abc import Iterable, Sequence
@@ -123,6 +123,8 @@ class _WriteGuard:
 class StagingGuard(_WriteGuard):
     """A store in which only keys below one root can be written, copied to or deleted.
 
+    The root is that of staging, or that of an environment.
+
     Args:
         store: the store; it must sweep and stage its writes below the same root.
         root: the root, ending in a slash.
@@ -134,9 +136,7 @@ class StagingGuard(_WriteGuard):
 
     def _refuse(self, key: str) -> None:
         if not key.startswith(self._root):
-            raise GuardError(
-                f"{self.url}: expected writes below {self._root!r} in staging, got {key!r}"
-            )
+            raise GuardError(f"{self.url}: expected writes below {self._root!r} alone, got {key!r}")
 
 
 class ReadOnly(_WriteGuard):

@@ -71,6 +71,35 @@ def list_remote(url: str, options: Mapping[str, Any]) -> list[RemoteFile]:
     return files
 
 
+def list_folders(url: str, options: Mapping[str, Any]) -> list[str]:
+    """List the names of the folders that stand directly below a remote place, sorted.
+
+    Raises:
+        SourceError: it cannot be listed. A place that does not exist is empty.
+    """
+    with _explained(url):
+        filesystem, root = fsspec.core.url_to_fs(url, **options)
+        filesystem.invalidate_cache()  # a server asks more than once
+        try:
+            found: list[Mapping[str, Any]] = filesystem.ls(root, detail=True)
+        except FileNotFoundError:
+            return []
+    folders = (str(each["name"]) for each in found if each["type"] == "directory")
+    return sorted(name.rstrip("/").rpartition("/")[2] for name in folders)
+
+
+def has_remote(url: str, options: Mapping[str, Any]) -> bool:
+    """Say whether a file stands under a remote URL, or something below it.
+
+    Raises:
+        SourceError: it cannot be asked.
+    """
+    with _explained(url):
+        filesystem, path = fsspec.core.url_to_fs(url, **options)
+        filesystem.invalidate_cache()
+        return bool(filesystem.exists(path))
+
+
 def fetch_build(
     url: str,
     folder: Path,

@@ -69,7 +69,7 @@ def open_deposit(cargo: Cargo, zenodo: Zenodo, *, read_only: bool) -> DepositTar
         raise ServiceError(f"{variable}: expected a token in the environment, found none")
     api = open_deposits(
         zenodo.env,
-        environment=release.environment,
+        environment="staging" if release.is_staging else "production",
         token=token,
         url=zenodo.url,
         read_only=read_only,

@@ -8,7 +8,6 @@ from rich.table import Table
 from rich.text import Text
 
 from lading.errors import LadingError, VerifyError
-from lading.prepare.describe import locate
 from lading.prepare.digests import DigestCache
 from lading.release.changes import PrefixChanges, plan_prefix
 from lading.release.layout import Artifact, Layout
@@ -23,6 +22,7 @@ from lading.ship.verify import Finding, load_released_manifest, verify_destinati
 from lading.storage import Progress, ReadOnly
 from lading.storage.source import list_remote
 from lading.tasks import steps
+from lading.tasks.assets import stored_places
 from lading.tasks.display import make_console
 from lading.tasks.outside import plan_call, verify_call
 from lading.tasks.session import Session
@@ -40,8 +40,8 @@ class PlanRow:
     target: str
     """What would change."""
     change: str
-    """How: make, keep, reserve, send, copy, replace, delete, hold, leave, change, skip, refuse or
-    unknown."""
+    """How: make, keep, read, reserve, send, copy, replace, delete, hold, leave, change, skip,
+    refuse or unknown."""
     files: int
     """How many files."""
     size_bytes: int
@@ -184,20 +184,34 @@ def _foresee(session: Session, cache: DigestCache, progress: Progress) -> Forese
     release, layout = steps.need_release(session), session.layout
     unmade = tuple(
         each
-        for each in (*layout.databases, *layout.bundles)
+        for each in (*layout.databases, *layout.bundles, *layout.built, *layout.stored)
         if not steps.is_current(session, each, cache)
     )
     known = Layout(tuple(a for a in layout.artifacts if a not in unmade), layout.left_out)
     manifest = steps.describe(session, known, cache, progress)
-    paths = {each.key: locate(each, session.build, session.archives) for each in known.artifacts}
     awaits_doi = release.reserves_doi and manifest.doi is None
-    return Foreseen(Shipment(release, manifest, paths), unmade, awaits_doi)
+    shipment = Shipment(release, manifest, steps.paths_of(session, known), stored_places(session))
+    return Foreseen(shipment, unmade, awaits_doi)
 
 
 def _prepare_rows(session: Session, foreseen: Foreseen) -> Iterator[PlanRow]:
     layout = session.layout
     sizes = {each.path: each.size_bytes for each in session.files}
-    for name, group in (("compress_sqlite", layout.databases), ("zip_parquet", layout.bundles)):
+    groups = {
+        "compress_sqlite": layout.databases,
+        "zip_parquet": layout.bundles,
+        "build": layout.built,
+    }
+    for each in layout.stored:
+        sizes[each.key] = each.digest.size_bytes if each.digest else 0
+    if layout.stored:
+        proved = [each for each in layout.stored if each not in foreseen.unmade]
+        for change, chosen in (("read", foreseen.unmade), ("keep", proved)):
+            those = [each for each in chosen if each.kind == "stored"]
+            if those:
+                size = sum(sizes[each.key] for each in those)
+                yield PlanRow("stored", change, len(those), size, "proved where they stand")
+    for name, group in groups.items():
         make = [each for each in group if each in foreseen.unmade]
         keep = [each for each in group if each not in foreseen.unmade]
         for change, chosen in (("make", make), ("keep", keep)):

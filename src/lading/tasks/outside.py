@@ -308,14 +308,13 @@ def _deposit_target(call: Call) -> "DepositTarget":
     from lading.tasks.deposits import Cargo, open_deposit  # noqa: PLC0415  as above
 
     shipment = call.shipment
-    paths = shipment.paths if shipment else {}
     cargo = Cargo(
         config=call.session.config,
         base=call.session.base,
         release=call.release,
         stamp=call.stamp,
         manifest=shipment.manifest if shipment else None,
-        open_file=lambda file: nullcontext(paths[file.key]),
+        open_file=lambda file: shipment.opened(file) if shipment else nullcontext(Path()),
         notes=call.session.calls_folder,
     )
     return open_deposit(cargo, _zenodo_of(call), read_only=call.read_only)

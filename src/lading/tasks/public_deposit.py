@@ -13,8 +13,9 @@ from typing import IO
 
 from lading.config import LoadedConfig, Zenodo, load_config
 from lading.errors import RefusedError, UsageError
+from lading.release.environments import STAGING_ROOT, root_of
 from lading.release.manifest import Manifest, ManifestFile
-from lading.release.names import STAGING_ROOT, Prefix, Release, resolve_release
+from lading.release.names import Prefix, Release, resolve_release
 from lading.release.receipts import Stamp, render_receipt
 from lading.ship.pinned import fetch_pinned, load_pinned
 from lading.ship.target import settle
@@ -102,7 +103,10 @@ def _find_source(loaded: LoadedConfig, url: str) -> _Source:
         below = url.removeprefix(f"{place.url.rstrip('/')}/")
         if below == url:
             continue
-        if f"{below}/".startswith(STAGING_ROOT):
+        channels = loaded.config.channels
+        roots = [root_of(loaded.config, each, staging=False) for each in channels]
+        root = next((each for each in roots if each and below.startswith(each)), "")
+        if not root and f"{below}/".startswith(STAGING_ROOT):
             raise RefusedError(
                 f"source-dir: expected a public prefix, got {url!r}, which staging wrote"
             )
@@ -110,7 +114,8 @@ def _find_source(loaded: LoadedConfig, url: str) -> _Source:
             ReadOnly(open_store(each, loaded.base, options=place))
             for each in (place.url, place.depot or place.url)
         ]
-        prefix = Prefix(destination=name, name=below.rstrip("/"), root="", immutable=False)
+        inside = below.removeprefix(root).rstrip("/")
+        prefix = Prefix(destination=name, name=inside, root=root, immutable=False)
         return _Source(stores[0], stores[1], prefix)
     known = ", ".join(each.url for each in loaded.config.destinations.values())
     raise UsageError(

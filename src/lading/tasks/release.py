@@ -12,7 +12,19 @@ from doit import create_after
 from doit.tools import config_changed
 
 from lading import __version__
-from lading.tasks import datasets, looks, outside, steps, telling, upkeep
+from lading.release.environments import has_roots
+from lading.release.links import assets_url
+from lading.tasks import (
+    assets,
+    datasets,
+    inputs,
+    looks,
+    outside,
+    publishing,
+    steps,
+    telling,
+    upkeep,
+)
 from lading.tasks.outside import ROAD
 from lading.tasks.parts import (
     access_task,
@@ -59,9 +71,9 @@ def task_fetch() -> Task:
     if not session.is_remote:
         return {"actions": None, "doc": "Nothing to download: the build is read in place."}
     return {
-        **make_task("fetch", steps.fetch, targets=[file_name(session.listing_path)]),
+        **make_task("fetch", inputs.fetch, targets=[file_name(session.listing_path)]),
         # the listing of a tag is frozen: it stands only once the download was whole
-        "uptodate": [partial(steps.is_fetched, session)],
+        "uptodate": [partial(inputs.is_fetched, session)],
     }
 
 
@@ -71,13 +83,17 @@ def task_check() -> Task:
     config = session.config.model_dump(
         mode="json", include={"source", "prepare", "gates", "layout"}
     )
+    published = session.release is not None and session.release.is_published
+    if published:
+        config["publish"] = session.config.publish.model_dump(mode="json")
     return {
         **make_task(
             "check",
-            steps.check,
+            inputs.check,
             targets=[file_name(session.report_path)],
             uptodate=[
-                config_changed({**config, "accept": session.variables.accept, "tool": __version__})
+                config_changed({**config, "accept": session.variables.accept, "tool": __version__}),
+                *([partial(assets.are_stored_as_read, session)] if published else ()),
             ],
         ),
         "file_dep": source_paths(session, everything=True),
@@ -99,6 +115,14 @@ def task_zip_parquet() -> Iterator[Task]:
     session = current()
     for artifact in largest_first(session, layout_of(session).bundles):
         yield archive_task(session, artifact, "zip_parquet", steps.zip_parquet)
+
+
+def task_build() -> Iterator[Task]:
+    """Build by a command what a version does not bring."""
+    yield {"name": None, "doc": "Build by a command what a version does not bring."}
+    session = current()
+    for rule in session.config.publish.build:
+        yield publishing.build_task(session, rule)
 
 
 def task_doi() -> Task:
@@ -127,20 +151,28 @@ def task_manifest() -> Task:
         *((each, "zip_parquet") for each in largest_first(session, layout.bundles)),
     ]
     release = session.release
-    facts = {
+    facts: dict[str, Any] = {
         "release": [release.project, release.source_url, release.deposit_ignore] if release else [],
-        "layout": {each.key: [each.kind, *each.members] for each in layout.artifacts},
+        "layout": {each.key: publishing.made_of(each) for each in layout.artifacts},
         "tool": __version__,
     }
+    published = release is not None and release.is_published
+    if release and published:
+        rules = session.config.publish.model_dump(mode="json")
+        facts["publish"] = [rules, assets_url(session.config, release)]
     return {
         **make_task(
             "manifest",
             steps.manifest,
             targets=[file_name(session.manifest_path), file_name(session.folder / "SHA256SUMS")],
-            uptodate=[config_changed(facts)],
+            uptodate=[
+                config_changed(facts),
+                *([partial(assets.has_right_moment, session)] if published else ()),
+            ],
         ),
         "file_dep": [
             file_name(session.report_path),
+            *(file_name(session.archives / each.path) for each in layout.built),
             *([file_name(session.doi_path)] if release and release.reserves_doi else ()),
             *source_paths(session, everything=False),
             *(file_name(session.archives / each.path) for each, _ in packed),
@@ -156,6 +188,7 @@ def task_manifest() -> Task:
             ),
             "compress_sqlite",
             "zip_parquet",
+            *(["build"] if session.config.publish.build else ()),
         ],
     }
 
@@ -217,14 +250,33 @@ def task_cloud_run() -> Iterator[Task]:
             yield {**call_task(session, call), "name": name, "doc": f"Let {name} read it."}
 
 
+def task_mark_published() -> Task:
+    """Prove a version published, once all that is public is done."""
+    session = current()
+    if not has_roots(session.config):
+        return {"actions": None, "doc": "Nothing to prove: the channels have no root."}
+    return publishing.mark_task(session)
+
+
 def task_notify() -> Task:
     """Tell the team, once all of it is done; a run that fails tells at its end."""
-    return {**make_task("notify", telling.notify), "task_dep": [*ROAD[:-1]]}
+    return {**make_task("notify", telling.notify), "task_dep": [*ROAD[:-1], *_marks()]}
 
 
 def task_distribute() -> Task:
     """Release: all of the above, and the same command again after any failure."""
-    return {"actions": None, "task_dep": ["access", "check", "manifest", "upload", *ROAD]}
+    road = ["access", "check", "manifest", "upload", *ROAD[:-1], *_marks(), ROAD[-1]]
+    return {"actions": None, "task_dep": road}
+
+
+def task_publish() -> Task:
+    """Publish a version to an environment: `doit publish version=7 environment=staging`."""
+    return publishing.publish_task(current())
+
+
+def _marks() -> list[str]:
+    """Name the task that proves a version published, where there are versions."""
+    return ["mark_published"] if has_roots(current().config) else []
 
 
 def task_plan() -> Task:
@@ -326,6 +378,7 @@ def task_k8s_job() -> Iterator[Task]:
     )
 
 
+_NEED_LISTING = {"check", "build", "compress_sqlite", "zip_parquet", "manifest"}
 _CREATORS: dict[str, Callable[[], Any]] = {
     name: creator for name, creator in globals().items() if name.startswith("task_")
 }
@@ -340,6 +393,6 @@ def creator(name: str) -> Callable[[], Any]:
     session = current()
     found = _CREATORS[name]
     group = name.removeprefix("task_")
-    if session.awaits_listing and group in {"check", "compress_sqlite", "zip_parquet", "manifest"}:
+    if session.awaits_listing and group in _NEED_LISTING:
         return create_after(executed="fetch", creates=[group])(found)  # type: ignore[no-any-return]
     return found

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -11,21 +11,23 @@ import doit.doit_cmd
 from doit.exceptions import InvalidTask
 
 from lading.config import Config, load_config
-from lading.errors import LadingError, UsageError
+from lading.errors import LadingError, SourceError, UsageError
 from lading.prepare.build import list_build
 from lading.prepare.digests import DigestCache
+from lading.release.environments import root_of
 from lading.release.layout import Layout, SourceFile, plan_layout
 from lading.release.names import (
     Release,
     ReleaseDestination,
     release_folder,
+    resolve_channel,
     resolve_release,
-    root_of,
 )
+from lading.release.stored import StoredAsset, parse_stored
 from lading.storage import Store, open_store
 from lading.storage.open import local_path
 from lading.storage.source import is_listing_of, load_listing
-from lading.tasks.variables import KNOWN, Variables, parse_variables
+from lading.tasks.variables import KNOWN, Variables, name_release, parse_variables
 
 
 @dataclass(frozen=True)
@@ -144,9 +146,27 @@ class Session:
         """What ships under which key.
 
         Raises:
-            SourceError, LayoutError: see ``plan_layout``.
+            SourceError, LayoutError: see ``plan_layout`` and ``parse_stored``.
         """
-        return plan_layout(self.config, self.files)
+        version = self.release.tag if self.release else ""
+        return plan_layout(self.config, self.files, version=version, stored=self.stored)
+
+    @cached_property
+    def stored(self) -> tuple[StoredAsset, ...]:
+        """The assets of the version that stand in storage already, as its list names them.
+
+        Raises:
+            SourceError: see ``parse_stored``.
+        """
+        name = self.config.publish.stored
+        if not name or not any(each.path == name for each in self.files):
+            return ()
+        try:
+            return parse_stored((self.build / name).read_bytes(), name)
+        except OSError as error:
+            raise SourceError(
+                f"{name}: expected a readable file, got {error.strerror!r}"
+            ) from error
 
     @cached_property
     def layout_or_none(self) -> Layout | None:
@@ -158,8 +178,8 @@ class Session:
 
     @property
     def root(self) -> str:
-        """Root of this run inside every destination."""
-        return root_of(staging=bool(self.variables.staging))
+        """Root of this run inside every destination; "" where no environment was named."""
+        return root_of(self.config, self.channel, staging=bool(self.variables.staging))
 
     @property
     def channel(self) -> str:
@@ -170,11 +190,11 @@ class Session:
         """Return the destinations of this release, or, without a tag, those of every channel."""
         if self.release is not None:
             return list(self.release.destinations)
+        staging = bool(self.variables.staging)
         return [
-            ReleaseDestination(name, place.url, place.depot or place.url, self.root, channel, ())
-            for channel, each in self.config.channels.items()
-            for name, place in self.config.destinations.items()
-            if not each.destinations or name in each.destinations
+            replace(each, prefixes=())
+            for channel in self.config.channels
+            for each in resolve_channel(self.config, channel, staging=staging)
         ]
 
     def store(self, destination: ReleaseDestination) -> Store:
@@ -218,13 +238,12 @@ def open_session(given: Mapping[str, str], folder: Path) -> Session:
         UsageError, ConfigError: with every problem in it.
     """
     loaded = load_config(folder, given.get("config", ""), given.get("source", ""))
-    variables = parse_variables(given, loaded.config.variables)
-    release = None
+    variables = name_release(parse_variables(given, loaded.config.variables), loaded.config)
+    release, staging = None, bool(variables.staging)
     if variables.tag:
-        staging = bool(variables.staging)
         release = resolve_release(loaded.config, variables.type, variables.tag, staging=staging)
-    elif variables.type and variables.type not in loaded.config.channels:
-        resolve_release(loaded.config, variables.type, "", staging=True)  # says what is wrong
+    elif variables.type:
+        resolve_channel(loaded.config, variables.type, staging=staging)  # says what is wrong
     return Session(loaded.base, loaded.config, variables, release, loaded.path.name)
 
 

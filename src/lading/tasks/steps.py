@@ -17,16 +17,9 @@ from lading.prepare import archives
 from lading.prepare.databases import at_rest, check_database
 from lading.prepare.describe import describe_release, digest_artifacts, locate
 from lading.prepare.digests import DigestCache
-from lading.prepare.gates import (
-    accept,
-    examine,
-    render_report,
-    require_gates,
-    sources_in,
-    warnings_of,
-)
+from lading.prepare.gates import sources_in
 from lading.release.changes import PrefixChanges
-from lading.release.layout import Artifact, Layout
+from lading.release.layout import RELEASE_KEY, Artifact, Layout
 from lading.release.manifest import Manifest, documents_of, parse_manifest
 from lading.release.names import Prefix, Release, ReleaseDestination
 from lading.release.receipts import load_receipt, render_receipt
@@ -38,8 +31,8 @@ from lading.ship.shipment import Shipment
 from lading.ship.target import settle
 from lading.storage import Progress, Store
 from lading.storage.bytes import write_atomically
-from lading.storage.source import fetch_build, load_fetched
-from lading.tasks.last_release import compare_with_last, known_tables
+from lading.tasks import assets
+from lading.tasks.last_release import known_tables
 from lading.tasks.session import Session
 from lading.tasks.wording import count, format_bytes
 
@@ -69,73 +62,6 @@ def need_release(session: Session) -> Release:
     if session.release is None:
         raise RefusedError("tag: expected tag=... on the command line, got nothing")
     return session.release
-
-
-def fetch(session: Session, progress: Progress) -> Outcome:
-    """Download a build that is not on this machine, and freeze its listing."""
-    need_release(session)
-    fetched, kept = fetch_build(
-        session.source_url,
-        session.build,
-        session.listing_path,
-        options=session.config.source.options,
-        digest=session.cache.digest,
-        progress=progress,
-    )
-    return Outcome(f"{count(fetched, 'file')} fetched, {kept} kept", changed=bool(fetched))
-
-
-def is_fetched(session: Session) -> bool:
-    """Say whether every file of the frozen listing is here, byte for byte as it was fetched."""
-    if not session.has_listing:
-        return False
-    try:
-        fetched = load_fetched(session.listing_path)
-        return all(
-            session.cache.digest(session.build / path).sha256 == sha256
-            for path, sha256 in fetched.items()
-        )
-    except SourceError:
-        return False
-
-
-def check(session: Session, progress: Progress) -> Outcome:
-    """Ask every gate, digest every file; write the report, also of a refused build."""
-    release, layout = need_release(session), session.layout_or_none
-    deposited = {
-        path
-        for each in (layout.artifacts if layout else ())
-        if each.kind == "file" and release.is_deposited(each.key)
-        for path in each.members
-    }
-    found = examine(
-        session.config,
-        session.build,
-        session.files,
-        cache=session.cache,
-        scratch=session.snapshots,
-        with_md5=deposited,
-        progress=progress,
-    )
-    results = found.results
-    if layout and not any(each.stops for each in results):
-        results = (*results, *compare_with_last(session, release, layout, found))
-    results = accept(results, session.variables.accept)
-    tables = {
-        path: {"sources": found.sources[path], "size_bytes": found.sizes[path], "rows": rows}
-        for path, rows in found.rows.items()
-    }
-    write_atomically(session.report_path, render_report(results, tables))
-    require_gates(results)
-    shipped = count(len(session.layout.artifacts), "public file")
-    warned = sum(bool(each.warned) for each in results)
-    accepted = sum(bool(each.accepted) for each in results)
-    parts = [f"{count(len(results) - warned - accepted, 'gate')} passed"]
-    if warned:
-        parts.append(f"{warned} warned")
-    if accepted:
-        parts.append(f"{accepted} accepted")
-    return Outcome(", ".join([*parts, shipped]), warnings=warnings_of(results))
 
 
 def sources_of(session: Session, path: str) -> list[Path]:
@@ -185,19 +111,25 @@ def manifest(session: Session, progress: Progress) -> Outcome:
     """Describe the release: ``release.json`` and ``SHA256SUMS``.
 
     Raises:
-        PrepareError: an archive is not the one that was made; it is never described.
+        PrepareError: an archive is not the one that was made; it is never described. Nor is a
+            stored asset that was not read.
+        ManifestError: it would not be what its schema says; nothing was written.
         ServiceError: the channel asks for a deposit, which could not take these files.
     """
-    for artifact in (*session.layout.databases, *session.layout.bundles):
+    layout = session.layout
+    for artifact in (*layout.databases, *layout.bundles, *layout.built):
         if not is_current(session, artifact, session.cache):
             raise PrepareError(
                 f"{session.archives / artifact.path}: expected the archive as it was made, found"
                 " other bytes or none",
                 hint="run the same command; it is made anew",
             )
-    described = describe(session, session.layout, session.cache, progress)
+    assets.require_proved(layout, assets.stored_digests(session))
+    described = describe(session, layout, session.cache, progress)
     _require_deposit(session, described)
-    for key, data in documents_of(described).items():
+    documents = documents_of(described)
+    parse_manifest(documents[RELEASE_KEY])
+    for key, data in documents.items():
         write_atomically(session.folder / key, data)
     return Outcome(f"{count(len(described.files), 'file')}, {format_bytes(described.size_bytes)}")
 
@@ -205,12 +137,16 @@ def manifest(session: Session, progress: Progress) -> Outcome:
 def describe(session: Session, layout: Layout, cache: DigestCache, progress: Progress) -> Manifest:
     """Digest the public files of a layout and describe them. Effects: none but the cache."""
     release = need_release(session)
-    digests = digest_artifacts(release, layout, session.build, session.archives, cache, progress)
+    proved = assets.stored_digests(session)
+    digests = digest_artifacts(
+        release, layout, session.build, session.archives, cache, known=proved, progress=progress
+    )
     repository = session.repository
     rows, sizes = known_tables(session, layout, cache)
     commit = resolve_commit(repository, release.tag)
     doi = load_doi(session.doi_path) if release.reserves_doi else ""
-    return describe_release(release, layout, digests, rows, sizes, commit=commit, doi=doi)
+    found = describe_release(release, layout, digests, rows, sizes, commit=commit, doi=doi)
+    return assets.published_form(session, release, found)
 
 
 def _require_deposit(session: Session, manifest: Manifest) -> None:
@@ -231,7 +167,12 @@ def load_doi(path: Path) -> str:
 
 
 def is_current(session: Session, artifact: Artifact, cache: DigestCache) -> bool:
-    """Say whether an archive stands that was made of these members, byte for byte."""
+    """Say whether an archive stands that was made of these members, byte for byte.
+
+    Of what a command builds, too; of a stored asset, whether it was read.
+    """
+    if artifact.kind in {"built", "stored"}:
+        return assets.is_known(session, artifact, cache)
     members = [each for path in artifact.members for each in sources_of(session, path)]
     target = session.archives / artifact.path
     return archives.is_archive_current(members, target, packing_of(session, artifact), cache)
@@ -317,9 +258,13 @@ def access(session: Session, destination: ReleaseDestination, progress: Progress
         StoreError: a place in which this run could not list, write, read and delete.
     """
     del progress
-    store, depot = session.store(destination), session.depot(destination)
-    for place in {each.url: each for each in (store, depot)}.values():
-        place.require_access(destination.root)
+    places = {}
+    for each in session.destinations():
+        if each.name == destination.name and session.channel in {"", each.channel}:
+            found = session.store(each), session.depot(each)
+            places.update({(place.url, each.root): place for place in found})
+    for (_, root), place in places.items():
+        place.require_access(root)
     return Outcome("may list, write, read and delete", changed=False)
 
 
@@ -377,10 +322,18 @@ def load_shipment(session: Session) -> Shipment:
         found = parse_manifest(session.manifest_path.read_bytes(), str(session.manifest_path))
     except OSError as error:
         raise SourceError(f"{session.manifest_path}: expected a manifest, found none") from error
-    paths = {
-        each.key: locate(each, session.build, session.archives) for each in session.layout.artifacts
+    return Shipment(
+        release, found, paths_of(session, session.layout), assets.stored_places(session)
+    )
+
+
+def paths_of(session: Session, layout: Layout) -> dict[str, Path]:
+    """Return by key where the bytes of public files stand on this machine."""
+    return {
+        each.key: locate(each, session.build, session.archives)
+        for each in layout.artifacts
+        if each.kind != "stored"
     }
-    return Shipment(release, found, paths)
 
 
 def depot_target(session: Session, destination: ReleaseDestination, store: Store) -> DepotTarget:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lading.errors import RefusedError
+from lading.release.environments import has_roots, words_of
 from lading.release.names import (
     CONTROL,
     ReleaseDestination,
@@ -55,8 +56,13 @@ def staging_cleanup(session: Session, progress: Progress) -> Outcome:
     """Empty the staging root of every destination.
 
     Raises:
-        RefusedError: ``staging=0`` was asked for.
+        RefusedError: ``staging=0`` was asked for, or no channel has a staging root.
     """
+    if has_roots(session.config):
+        raise RefusedError(
+            "staging_cleanup: expected channels without a root, since what stands below an"
+            " environment's root is published; found channels that have one"
+        )
     if session.variables.staging is False:
         raise RefusedError("staging: expected 1 or nothing, since only staging is emptied; got 0")
     del progress
@@ -104,8 +110,10 @@ def rollback(session: Session, progress: Progress) -> Outcome:
 class Depot:
     """A depot, and the places that are filled from it: what one of them needs, all keep."""
 
+    root: str
+    """Root of its environment, in all of them."""
     names: tuple[str, ...]
-    """The destinations that share it."""
+    """The destinations that share it, for people."""
     store: Store
     """The store that it stands in."""
     places: Mapping[str, Store]
@@ -150,14 +158,14 @@ def prune(session: Session, progress: Progress) -> Outcome:
 def _depots(session: Session) -> list[Depot]:
     """Return the depots of the channel that was asked for, or all, in the order of the file."""
     everything = resolve_everything(session.config, staging=bool(session.variables.staging))
-    sharing: dict[str, list[ReleaseDestination]] = {}
+    sharing: dict[tuple[str, str], list[ReleaseDestination]] = {}
     for each in everything:
-        sharing.setdefault(_whole(session, each.depot_url), []).append(each)
+        sharing.setdefault((_whole(session, each.depot_url), each.root), []).append(each)
     chosen = _chosen(session)
     return [
         _depot(session, group)
         for group in sharing.values()
-        if chosen & {each.name for each in group}
+        if chosen & {(each.name, each.root) for each in group}
     ]
 
 
@@ -168,27 +176,29 @@ def _depot(session: Session, group: Sequence[ReleaseDestination]) -> Depot:
     for each in group:
         place = _opened(session.store(each), acts=acts)
         places[place.url] = place
-        names = {prefix.name for prefix in each.prefixes}
-        prefixes[place.url] = prefixes.get(place.url, frozenset()) | names
-    return Depot(tuple(each.name for each in group), store, places, prefixes)
+        moving = {prefix.name for prefix in each.prefixes}
+        prefixes[place.url] = prefixes.get(place.url, frozenset()) | moving
+    named = has_roots(session.config)
+    names = tuple(f"{each.name} {each.environment}" if named else each.name for each in group)
+    return Depot(group[0].root, names, store, places, prefixes)
 
 
 def _records(session: Session, depot: Depot) -> list[Records]:
     tagged = partial(tagged_prefixes, session.config)
     for place in depot.places.values():
-        refuse_locked(place, session.root)
+        refuse_locked(place, depot.root)
     return [
-        observe_records(place, session.root, depot.prefixes[url], tagged)
+        observe_records(place, depot.root, depot.prefixes[url], tagged)
         for url, place in depot.places.items()
     ]
 
 
 def _plan_prune(session: Session, depot: Depot, records: Sequence[Records]) -> PruneChanges:
-    below = f"{session.root}{CONTROL}objects/"
+    below = f"{depot.root}{CONTROL}objects/"
     unfinished = {}
     for place, found in zip(depot.places.values(), records, strict=True):
         names = sorted({*found.history, *depot.prefixes[place.url]})
-        begun = [below, *(f"{session.root}{name}/" for name in names)]
+        begun = [below, *(f"{depot.root}{name}/" for name in names)]
         unfinished[place.url] = [each for prefix in begun for each in place.unfinished(prefix)]
     return plan_prune(
         records,
@@ -230,18 +240,24 @@ def unlock(session: Session, progress: Progress) -> Outcome:
         break_lock(store, lock)
     tags = sorted({lock.state.tag for _, _, lock in found if lock.state})
     flag = " staging=1" if staging else ""
+    channel, tag_word = words_of(session.config)
     _tell(console, f"{count(len(found), 'lock')} broken; readers may find a prefix half switched")
     for tag in tags or ["..."]:
-        _tell(console, f"`doit distribute type={session.channel} tag={tag}{flag}` mends it")
+        _tell(
+            console,
+            f"`doit distribute {channel}={session.channel} {tag_word}={tag}{flag}` mends it",
+        )
     return Outcome("")
 
 
-def _chosen(session: Session) -> set[str]:
-    """Name the destinations of the channel that was asked for, or all."""
-    if not session.channel:
-        return set(session.config.destinations)
-    places = resolve_channel(session.config, session.channel, staging=False)
-    return {each.name for each in places}
+def _chosen(session: Session) -> set[tuple[str, str]]:
+    """Name the destinations of the channel that was asked for, or all, and their roots."""
+    config, staging = session.config, bool(session.variables.staging)
+    if session.channel:
+        places = resolve_channel(config, session.channel, staging=staging)
+    else:
+        places = resolve_everything(config, staging=staging)
+    return {(each.name, each.root) for each in places}
 
 
 def _whole(session: Session, url: str) -> str:

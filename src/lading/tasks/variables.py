@@ -5,15 +5,18 @@ A misspelt ``stagign=1`` is an error with the nearest known name, never a produc
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from lading.config import Config
 from lading.config.problems import nearest
 from lading.errors import UsageError
+from lading.release.environments import has_roots
 
 KNOWN = (
     "type",
     "tag",
     "staging",
+    "environment",
     "source",
     "accept",
     "config",
@@ -56,12 +59,14 @@ class Variables:
     """Why ``check`` may go on in spite of what differs from the last release, or ""."""
     source: str = ""
     """Path or URL of the build where it is not the one of the configuration, or ""."""
+    environment: str = ""
+    """Channel with a root of its own that is meant, or ""; another word for ``type``."""
     yes: bool = False
     """Whether ``prune``, ``unlock`` and ``k8s_cleanup`` act; else they only show."""
     dataset: str = ""
     """Dataset whose CronJobs are meant, or ""."""
     version: str = ""
-    """Its version, or ""."""
+    """Its version, or ""; without a dataset, another word for ``tag``."""
     branch: str = ""
     """Branch ``stage/{dataset}/v{version}`` that names both, or ""."""
     image: str = ""
@@ -112,6 +117,7 @@ def parse_variables(given: Mapping[str, str], own: Sequence[str] = ()) -> Variab
         staging=None if staging is None else parse_flag("staging", staging),
         config=given.get("config", ""),
         source=given.get("source", ""),
+        environment=given.get("environment", ""),
         deep=parse_flag("deep", given.get("deep", "0")),
         accept=_parse_reason(given.get("accept", "")),
         yes=parse_flag("yes", given.get("yes", "0")),
@@ -129,6 +135,35 @@ def parse_variables(given: Mapping[str, str], own: Sequence[str] = ()) -> Variab
         per_shard=_parse_number("per_shard", given.get("per_shard", "")),
         workers=_parse_number("workers", given.get("workers", "")),
     )
+
+
+def name_release(variables: Variables, config: Config) -> Variables:
+    """Return the variables with channel and tag, in whichever words they were given.
+
+    ``environment=`` is another word for ``type=``, of channels that have a root each; ``version=``
+    is another word for ``tag=``, where no dataset is meant.
+
+    Raises:
+        UsageError: both words are given and differ; an environment where there is none.
+    """
+    channel, tag = variables.type, variables.tag
+    if variables.environment:
+        if config.channels and not has_roots(config):
+            raise UsageError(
+                "environment: expected channels with a root in lading.toml, found none;"
+                " say type=, and staging=1 for a rehearsal"
+            )
+        channel = _agree("environment", variables.environment, "type", channel)
+    is_of_dataset = variables.dataset or variables.branch or (config.datasets and not channel)
+    if variables.version and config.channels and not is_of_dataset:
+        tag = _agree("version", variables.version, "tag", tag)
+    return replace(variables, type=channel, tag=tag)
+
+
+def _agree(name: str, value: str, other: str, given: str) -> str:
+    if given and given != value:
+        raise UsageError(f"{name}: expected the same as {other}={given}, got {value!r}")
+    return value
 
 
 def _parse_number(name: str, value: str) -> int:

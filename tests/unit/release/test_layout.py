@@ -1,7 +1,7 @@
 """Tests of the mapping from a build's files to public keys."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -20,6 +20,9 @@ from lading.release.layout import (
     matches_any,
     plan_layout,
 )
+from lading.release.objects import Digest
+from lading.release.stored import StoredAsset
+from tests.fakes.publishing import make_maps_config
 
 PLAIN: dict[str, Any] = {"sqlite": {"match": []}}
 DESCRIPTOR = "datapackage.json"
@@ -603,3 +606,69 @@ class TestProperties:
         """The layout does not depend on the order in which files are listed."""
         config, paths = build
         assert plan(config, *paths) == plan(config, *data.draw(st.permutations(paths)))
+
+
+class TestVersions:
+    """What a published version has beside its own files."""
+
+    RULE: ClassVar = {
+        "name": "tiles",
+        "of": ["/maps/*.geojson"],
+        "makes": "tiles/{stem}.zip",
+        "command": ["x", "{input}", "{output}"],
+    }
+
+    def config(self, **more: Any) -> Config:
+        """Return a configuration with a build."""
+        return make_maps_config(publish={"build": [self.RULE], "sums": "SUMS"}, **more)
+
+    def plan(self, config: Config, *paths: str, stored: Sequence[StoredAsset] = ()) -> Layout:
+        """Plan a version."""
+        files = [SourceFile(path, 1) for path in paths]
+        return plan_layout(config, files, version="v1", stored=stored)
+
+    def test_built(self) -> None:
+        """What the version does not bring is built, and kept by version; what it brings is not."""
+        layout = self.plan(
+            self.config(), "SUMS", "maps/a.geojson", "maps/b.geojson", "success", "tiles/b.zip"
+        )
+        expected = Artifact(
+            "tiles/a.zip", "built", ".built/v1/tiles/a.zip", ("maps/a.geojson",), "tiles"
+        )
+        assert layout.built == (expected,)
+        assert [each.key for each in layout.artifacts] == [
+            "maps/a.geojson",
+            "maps/b.geojson",
+            "tiles/a.zip",
+            "tiles/b.zip",
+        ]
+
+    def test_built_of_what_stays_at_home(self) -> None:
+        """A file that does not ship itself may be built of; keys of what is built are mapped."""
+        config = self.config(layout={"leave_out": ["*.geojson"], "keys": {"*.zip": "{name}"}})
+        layout = self.plan(config, "maps/a.geojson")
+        assert [each.key for each in layout.artifacts] == ["a.zip"]
+        assert layout.source_paths == ("maps/a.geojson",)
+
+    def test_path_that_cannot_ship(self) -> None:
+        """A rule that makes an impossible path is refused by its name."""
+        rule = {**self.RULE, "makes": "{folder}//{stem}"}
+        config = make_maps_config(publish={"build": [rule]})
+        with pytest.raises(LayoutError, match=r"publish\.build tiles: expected a path"):
+            self.plan(config, "maps/a.geojson")
+
+    def test_stored(self) -> None:
+        """A stored asset is one public file, under its own key, of no file of the build."""
+        asset = StoredAsset("x/a.bin", "s3://b/a.bin", Digest(size_bytes=1, sha256="ab" * 32))
+        layout = self.plan(self.config(), "a.csv", stored=[asset])
+        (found,) = layout.stored
+        assert (found.key, found.path, found.members) == ("x/a.bin", "s3://b/a.bin", ())
+        assert found.digest == asset.digest
+        assert layout.source_paths == ("a.csv",)
+
+    @pytest.mark.parametrize("path", ["maps/a.geojson", "tiles/a.zip"])
+    def test_one_key(self, path: str) -> None:
+        """A stored asset never takes the place of another file, whatever made that."""
+        asset = StoredAsset(path, "s3://b/a", Digest(size_bytes=1, sha256="ab" * 32))
+        with pytest.raises(LayoutError, match=f"expected one file for the key '{path}'"):
+            self.plan(self.config(), "maps/a.geojson", stored=[asset])

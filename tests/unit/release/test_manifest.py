@@ -315,7 +315,7 @@ class TestParse:
         [
             (["tag"], None, "tag"),
             (["tag"], 1, "tag"),
-            (["schema_version"], 2, "schema_version"),
+            (["schema_version"], 3, "schema_version"),
             (["colour"], "red", "colour"),
             (["files"], {}, "files"),
             (["files", 0, "sha256"], "ABC", "files.0.sha256"),

@@ -292,8 +292,8 @@ class TestNames:
             resolve_release(make_config(), "", "v2025.2.3", staging=each)
             for each in (staging, not staging)
         )
-        expected = [each.depot_prefix for each in other.destinations]
-        assert expected == [each.sibling_depot_prefix for each in own.destinations]
+        expected = [(each.depot_prefix,) for each in other.destinations]
+        assert expected == [each.sibling_depot_prefixes for each in own.destinations]
 
     def test_placeholders(self) -> None:
         """{tag} and {channel} are filled in the source and in the prefixes."""

@@ -40,7 +40,14 @@ def store(shipment: Shipment) -> MemoryStore:
 
 def held_prefix(root: str = "") -> Prefix:
     """Return the prefix as a channel that asks for a hold names it."""
-    return Prefix(destination="gcs", name="nightly", root=root, immutable=False, held=True)
+    return Prefix(
+        destination="gcs",
+        name="nightly",
+        root=root,
+        immutable=False,
+        held=True,
+        is_staging=root == "staging/",
+    )
 
 
 def faults(store: MemoryStore, shipment: Shipment) -> list[str]:

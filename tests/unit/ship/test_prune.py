@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lading.errors import GuardError, LockedError, ManifestError
-from lading.release.names import STAGING_ROOT, manifest_key
+from lading.release.environments import STAGING_ROOT
+from lading.release.names import manifest_key
 from lading.release.objects import digest_bytes
 from lading.ship.depot import DepotTarget
 from lading.ship.locks import PrefixLock

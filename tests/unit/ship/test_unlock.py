@@ -84,3 +84,14 @@ def test_refusal_names_the_command() -> None:
     assert state is not None
     staged = unlock_command("staging/.lading/locks/stable", state)
     assert staged == "doit unlock type=stable tag=v1 staging=1"
+
+
+def test_lock_of_an_environment() -> None:
+    """The lock of an environment is shown by the words for environments, whatever its root."""
+    store = MemoryStore()
+    key = "staging/.lading/locks/maps"
+    lock = PrefixLock(store, key, channel="staging", tag="v1", manifest_sha256="m", has_root=True)
+    lock.acquire()
+    state = load_lock(store, key)
+    assert state is not None
+    assert unlock_command(key, state) == "doit unlock environment=staging version=v1"

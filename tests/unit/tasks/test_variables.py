@@ -1,12 +1,17 @@
 """Tests of the variables of a command line."""
 
+from collections.abc import Mapping
+
 import pytest
 
+from lading.config.datasets import Dataset
 from lading.errors import UsageError
-from lading.tasks.variables import KNOWN, Variables, parse_flag, parse_variables
+from lading.tasks.variables import KNOWN, Variables, name_release, parse_flag, parse_variables
+from tests.fakes.publishing import make_maps_config
+from tests.unit.release.test_names import make_config
 
 NAMES = (
-    "type, tag, staging, source, accept, config, deep, yes,"
+    "type, tag, staging, environment, source, accept, config, deep, yes,"
     " dataset, version, branch, image, take, running, json,"
     " args, over, retry, key, per_shard, workers"
 )
@@ -34,6 +39,7 @@ def test_everything() -> None:
         "type": "a",
         "tag": "b",
         "staging": "1",
+        "environment": "e",
         "source": "s3://b",
         "config": "c.toml",
         "deep": "yes",
@@ -57,6 +63,7 @@ def test_everything() -> None:
         type="a",
         tag="b",
         staging=True,
+        environment="e",
         source="s3://b",
         config="c.toml",
         deep=True,
@@ -180,3 +187,65 @@ def test_parse_flag_names_what_it_reads() -> None:
     """The error of a flag names the variable."""
     with pytest.raises(UsageError, match=r"^region: "):
         parse_flag("region", "")
+
+
+def named(given: Mapping[str, str], *, roots: bool = True) -> tuple[str, str]:
+    """Return channel and tag of a command line, of a project with environments or without."""
+    config = make_maps_config() if roots else make_config()
+    found = name_release(parse_variables(given), config)
+    return found.type, found.tag
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"environment": "staging", "version": "v1"},
+        {"type": "staging", "tag": "v1"},
+        {"environment": "staging", "tag": "v1"},
+        {"type": "staging", "version": "v1"},
+        {"environment": "staging", "type": "staging", "version": "v1", "tag": "v1"},
+    ],
+)
+def test_words_of_a_release(given: dict[str, str]) -> None:
+    """Environment and version are other words for type and tag."""
+    assert named(given) == ("staging", "v1")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (
+            {"environment": "staging", "type": "production"},
+            "environment: expected the same as type=production, got 'staging'",
+        ),
+        ({"version": "v1", "tag": "v2"}, "version: expected the same as tag=v2, got 'v1'"),
+    ],
+)
+def test_words_that_differ(given: dict[str, str], expected: str) -> None:
+    """Two words for one thing must agree."""
+    with pytest.raises(UsageError) as caught:
+        named(given)
+    assert str(caught.value) == expected
+
+
+def test_no_environments() -> None:
+    """Where channels have no root, an environment is refused with the words to use instead."""
+    with pytest.raises(UsageError, match="environment: expected channels with a root"):
+        named({"environment": "production", "version": "v2025.2.3"}, roots=False)
+    assert named({"version": "v2025.2.3"}, roots=False) == ("", "v2025.2.3")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"dataset": "d", "version": "1"}, ("", "")),
+        ({"branch": "stage/d/v1", "version": "1"}, ("", "")),
+        ({"version": "1"}, ("", "")),
+        ({"environment": "staging", "version": "v1"}, ("staging", "v1")),
+    ],
+)
+def test_version_of_a_dataset(given: dict[str, str], expected: tuple[str, str]) -> None:
+    """Where there are datasets, a version is one of theirs unless an environment is named."""
+    config = make_maps_config().model_copy(update={"datasets": {"d": Dataset()}})
+    found = name_release(parse_variables(given), config)
+    assert (found.type, found.tag, found.version) == (*expected, given["version"])
