@@ -4,4 +4,9 @@ The rooms and the arrows between them stand in docs/architecture.md.
 This module holds the version and never imports a room.
 """
 
+import logging
+
+# a command that keeps no log prints none either
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
 __version__ = "0.1.0"

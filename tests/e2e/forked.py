@@ -6,8 +6,10 @@ A run of doit is a fork of this process, so it pays for what it does and not for
 imports. Nothing of Lading that looks at the command line or the configuration is imported here.
 """
 
+import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +24,8 @@ OPENED = "OPENED_FILES_LOG"
 """Variable that names a file: the run writes there which files it opens."""
 HURRIED = "HURRIED_CLOCK"
 """Variable that says by how much a run's waiting is shortened, e.g. ``50``; its clock agrees."""
+KILLED = "KILLED_AT_WRITE"
+"""Variable that says at which of its renames, links and deletions a run is killed, from 1 on."""
 _POLL_S = 0.25  # what is shorter looks after a child, which is not hurried
 
 
@@ -91,6 +95,8 @@ def _become_doit(order: Mapping[str, Any]) -> None:
         sys.path.remove(str(REPOSITORY))
         if log := os.environ.get(OPENED):
             _note_opened(Path(log))
+        if number := os.environ.get(KILLED):
+            _kill_at(int(number))
         if factor := os.environ.get(HURRIED):
             _hurry(float(factor))
 
@@ -121,6 +127,17 @@ def _note_opened(log: Path) -> None:
     sys.addaudithook(hook)
 
 
+def _kill_at(number: int) -> None:
+    """Kill this process before it gives a file its name, or takes one away, for the nth time."""
+    turns = itertools.count(1)
+
+    def hook(event: str, _: tuple[Any, ...]) -> None:
+        if event in {"os.rename", "os.link", "os.remove"} and next(turns) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
 def _hurry(factor: float) -> None:
     """Let who sleeps wake early, and find that all of the time has passed."""
     sleep, clocks, ahead = time.sleep, (time.time, time.monotonic), [0.0]
@@ -145,11 +162,14 @@ def main() -> None:
     import pyarrow.parquet  # noqa: F401, PLC0415
     import rich.table  # noqa: F401, PLC0415
     import slack_sdk.web  # noqa: F401, PLC0415
+    import sqlalchemy  # noqa: F401, PLC0415
     import yaml  # noqa: F401, PLC0415
 
     import lading.config.load  # noqa: PLC0415
     import lading.jobs.registry  # noqa: PLC0415
     import lading.jobs.running  # noqa: PLC0415
+    import lading.ledger.read  # noqa: PLC0415
+    import lading.ledger.record  # noqa: PLC0415
     import lading.storage.gcs  # noqa: PLC0415
     import lading.storage.s3  # noqa: F401, PLC0415
 

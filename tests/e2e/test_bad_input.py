@@ -19,13 +19,20 @@ TONIGHT = ("distribute", "type=nightly", "tag=nightly-2025-02-06")
 CHANGE = "update t set name = name || 1"
 
 
-@pytest.fixture
-def released(tmp_path: Path) -> Project:
-    """A project whose release of last night is public."""
-    project = make_project(tmp_path / "project")
+@pytest.fixture(scope="module")
+def released_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose release of last night is public, for all tests."""
+    project = make_project(tmp_path_factory.mktemp("released") / "project")
     done = project.run(*RELEASE)
     assert done.returncode == 0, done.stdout + done.stderr
     return project
+
+
+@pytest.fixture
+def released(released_once: Project, tmp_path: Path) -> Project:
+    """A copy of it that a test may change."""
+    shutil.copytree(released_once.folder, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project")
 
 
 def _refuse_marker(source: Path) -> None:

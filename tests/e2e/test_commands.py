@@ -53,6 +53,7 @@ def test_list_needs_no_variables(tmp_path: Path) -> None:
         "check",
         "compress_sqlite",
         "zip_parquet",
+        "build",
         "doi",
         "manifest",
         "upload",
@@ -61,8 +62,10 @@ def test_list_needs_no_variables(tmp_path: Path) -> None:
         "git_merge",
         "zenodo",
         "cloud_run",
+        "mark_published",
         "notify",
         "distribute",
+        "publish",
         "plan",
         "verify",
         "rollback",
@@ -342,7 +345,7 @@ def test_unexpected_error_is_one_line_and_a_log(copied: Project) -> None:
     """A fault of the program ends in one line, exit code 2, and a log with the traceback."""
     dodo = copied.folder / "dodo.py"
     broken = (
-        "import lading.tasks.steps as s\n"
+        "import lading.tasks.inputs as s\n"
         "def boom(*a):\n    raise RuntimeError('boom')\n"
         "s.check = boom\n"
     )

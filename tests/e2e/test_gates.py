@@ -177,7 +177,7 @@ class TestFewerRows:
             f"weather.sqlite.zip: t: expected about the 1500 rows of {TAG},"
             f" found 1050: 30.0 % fewer, the limit is 20 %; {HINT}"
         )
-        assert len(done.stderr.splitlines()) == 3  # and how to go on
+        assert len(done.stderr.splitlines()) == 4  # and how all stands, and how to go on
         assert public_snapshot(copied) == before
         found = [("rows", "energy.sqlite.zip: t"), ("rows", "weather.sqlite.zip: t")]
         assert judged(report_of(copied), "refused") == found
@@ -406,7 +406,7 @@ class TestLost:
         lines = done.stderr.splitlines()
 
         assert done.returncode == 1
-        assert len(lines) == 7  # five, what is more, and the way on
+        assert len(lines) == 8  # five, what is more, how all stands, and the way on
         assert lines[5].startswith("and 6 more; where that is right")  # five files; bundle; size
         assert len(judged(report_of(copied), "refused")) == 11
 

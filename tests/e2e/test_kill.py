@@ -18,6 +18,7 @@ import pytest
 from tests.e2e.project import (
     CLOUDS,
     PREFIXES,
+    RECORDED,
     RELEASE,
     Project,
     end_group,
@@ -30,7 +31,7 @@ from tests.e2e.project import (
 
 OLD_RELEASE = ("distribute", "type=nightly", "tag=nightly-2025-02-04")
 NEW_RELEASE = (*RELEASE, "accept=three tables were given up")
-LOCAL = ("state.sqlite", "/receipts/", "digests.sqlite", "run.lock", "summary.md")
+LOCAL = ("state.sqlite", "/receipts/", "digests.sqlite", "run.lock", "summary.md", "ledger.db")
 
 
 @dataclass
@@ -118,7 +119,7 @@ class Timeline:
 
 def _prepare(tmp_path: Path, files: int) -> tuple[Project, Path, Timeline]:
     """Release last night, keep that state, then release tonight undisturbed, and time it."""
-    project = make_project(tmp_path / "project", parquet=files)
+    project = make_project(tmp_path / "project", parquet=files, config=RECORDED)
     assert project.run(*OLD_RELEASE).returncode == 0
     shutil.rmtree(project.source)
     make_build(project.source, parquet=files - 3, seed=5)

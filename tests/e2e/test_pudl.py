@@ -348,6 +348,7 @@ def test_second_run_changes_no_file(nightly: World) -> None:
     assert " done " not in printed
 
 
+@pytest.mark.slow
 def test_second_run_says_nothing_to_do(nightly: World) -> None:
     """The same command again says in words that there was nothing to do."""
     assert "nothing to do" in nightly.release(TONIGHT, "type=nightly")
@@ -371,6 +372,7 @@ def test_tomorrow_sends_only_what_changed(world: World, builds: dict[str, Path])
             assert read_json(world.clouds / name / prefix / "release.json")["tag"] == TOMORROW
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cloud", CLOUDS)
 def test_stable_cut_sends_two_documents(stable: World, nightly: World, cloud: str) -> None:
     """The stable cut of a nightly is copied inside the cloud: two new objects, all names."""
@@ -417,6 +419,7 @@ def test_other_bytes_are_refused(
         assert below(STABLE, world.cloud(name)) == below(STABLE, stable.cloud(name))
 
 
+@pytest.mark.slow
 def test_refusal_names_both_digests(
     refused: tuple[World, subprocess.CompletedProcess[str]], stable: World
 ) -> None:
@@ -479,9 +482,9 @@ def lose_the_marker(build: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "named"),
     [
-        (add_second_descriptor, "ferc1_dbf/b_datapackage.json"),
+        pytest.param(add_second_descriptor, "ferc1_dbf/b_datapackage.json", marks=pytest.mark.slow),
         (empty_a_table, "parquet/out_eia923__monthly_fuel.parquet"),
-        (lose_the_marker, "success"),
+        pytest.param(lose_the_marker, "success", marks=pytest.mark.slow),
     ],
 )
 def test_bad_build_is_refused_in_one_line(
@@ -493,7 +496,8 @@ def test_bad_build_is_refused_in_one_line(
     before = times_of(world.clouds)
     run = world.doit("distribute", "type=nightly", f"tag={TOMORROW}")
     assert run.returncode == 1
-    failure, resume = run.stderr.splitlines()
+    failure, standing, resume = run.stderr.splitlines()
+    assert standing == "failed at check; nothing public was changed by this run"
     assert failure.startswith("check failed: ")
     assert named in failure
     assert "to resume, run the same command" in resume

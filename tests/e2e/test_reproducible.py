@@ -36,7 +36,7 @@ def test_artifacts_are_the_same_on_another_machine(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert other.returncode == 0, other.stderr
     assert public_snapshot(second) == public_snapshot(first)
-    made = ("digests.sqlite", "state.sqlite", "/receipts/", "run.lock", "summary.md")
+    made = ("digests.sqlite", "state.sqlite", "/receipts/", "run.lock", "summary.md", "ledger.db")
     assert snapshot(second.work, leave_out=made) == snapshot(first.work, leave_out=made)
     public = second.clouds / "gcs" / "nightly" / "release.json"
     assert public.stat().st_mode & 0o777 == 0o644

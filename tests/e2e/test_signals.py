@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.project import Project, end_group, make_database, make_project, public_snapshot
+from tests.e2e.project import (
+    RECORDED,
+    Project,
+    end_group,
+    make_database,
+    make_project,
+    public_snapshot,
+)
 
 COMMAND = ("-n", "{n}", "distribute", "type=nightly", "tag=nightly-2025-02-05")
 
@@ -14,7 +21,7 @@ COMMAND = ("-n", "{n}", "distribute", "type=nightly", "tag=nightly-2025-02-05")
 @pytest.fixture(scope="module")
 def slow_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with a database that takes a second or two to pack."""
-    project = make_project(tmp_path_factory.mktemp("slow") / "project")
+    project = make_project(tmp_path_factory.mktemp("slow") / "project", config=RECORDED)
     make_database(project.source / "large.sqlite", 1_500_000)
     return project
 

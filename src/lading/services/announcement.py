@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import quote
 
+from lading.ledger.model import Target
 from lading.services.redaction import redact
 
 Verdict = Literal["released", "unchanged", "failed", "interrupted"]
@@ -75,13 +76,18 @@ class Announcement:
     """Name to URL."""
     resume: str = ""
     """The command that resumes it; shown where it failed or was interrupted."""
+    standing: str = ""
+    """The verdict in one line, such as which prefixes are switched; of a run that has ended."""
+    targets: Sequence[Target] = ()
+    """What it was to change, and how that stands; of a run that has ended."""
 
     def __post_init__(self) -> None:
         """Take secrets and control characters out of every text, all in one go."""
-        names = ("project", "title", "channel", "tag", "environment", "resume")
+        names = ("project", "title", "channel", "tag", "environment", "resume", "standing")
         texts = [getattr(self, name) for name in names]
         texts += [text for pair in self.links.items() for text in pair]
         texts += [text for each in self.stages for text in (each.task, each.state, each.detail)]
+        texts += [text for each in self.targets for text in (each.destination, each.name)]
         clean = iter(_cleaned(texts))
         for name in names:
             object.__setattr__(self, name, next(clean))
@@ -91,6 +97,8 @@ class Announcement:
             for each in self.stages
         ]
         object.__setattr__(self, "stages", tuple(stages))
+        targets = [replace(e, destination=next(clean), name=next(clean)) for e in self.targets]
+        object.__setattr__(self, "targets", tuple(targets))
 
     @property
     def headline(self) -> str:
@@ -125,6 +133,8 @@ def render_summary(announcement: Announcement, limit_bytes: int = SUMMARY_BYTES)
     links = [_markdown_link(*each) for each in announcement.links.items()]
     took = f"Took {format_duration(announcement.elapsed_s)}."
     head = [f"## {_plain(announcement.headline)}\n", *_markdown_failures(announcement)]
+    if announcement.is_open and announcement.standing:
+        head.append(f"{_plain(cut(announcement.standing, _ERROR))}\n")
     if announcement.is_open and announcement.resume:
         head.append(f"To resume, run the same command:\n\n{_fence(announcement.resume)}\n")
     tail = [" · ".join([took, *links]) + "\n"]
@@ -135,7 +145,9 @@ def render_summary(announcement: Announcement, limit_bytes: int = SUMMARY_BYTES)
             kept.append(part)
             left -= size
     at = len(kept) if not kept or kept[-1] != tail[0] else len(kept) - 1
-    kept[at:at] = _markdown_table(order_stages(announcement.stages, _FOLDED), left)
+    matrix = _markdown_matrix(announcement.targets, left)
+    left -= len("".join(matrix).encode())
+    kept[at:at] = matrix + _markdown_table(order_stages(announcement.stages, _FOLDED), left)
     return "\n".join(kept)
 
 
@@ -222,6 +234,19 @@ def _markdown_table(rows: Sequence[Stage], limit_bytes: int) -> list[str]:
     if shown < len(rows):
         lines += ["", f"{len(rows) - shown:,} more rows, left out for their size."]
     return ["\n".join(lines) + "\n"]
+
+
+def _markdown_matrix(targets: Sequence[Target], limit_bytes: int) -> list[str]:
+    """Return what each place holds by now as one part of the summary, or none."""
+    lines = ["| place | stands | files | verified at |", "| --- | --- | ---: | --- |"]
+    for each in targets:
+        what = f"{each.destination}/{each.name}" if each.destination else each.kind
+        at = f"{each.verified_at:%Y-%m-%d %H:%M:%S} UTC" if each.verified_at else ""
+        files = f"{each.planned_files:,}" if each.planned_files else ""
+        name = f"<code>{_plain(cut(what, _NAME))}</code>"
+        lines.append(f"| {name} | {_plain(f'{each.kind} {each.state}')} | {files} | {at} |")
+    text = "\n".join(lines) + "\n"
+    return [text] if targets and len(text.encode()) < limit_bytes else []
 
 
 def _plain(text: str) -> str:

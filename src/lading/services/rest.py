@@ -22,6 +22,7 @@ from lading.services.answers import LONGEST_WAIT_S, Answer
 from lading.services.file_body import FileBody, Sending
 from lading.services.redaction import redact
 from lading.storage.progress import NO_PROGRESS, Progress
+from lading.storage.retries import note_retry
 
 __all__ = ["ATTEMPTS", "Answer", "FileBody", "RestClient"]
 
@@ -32,8 +33,8 @@ _NO_CONTENT = 204
 _MOST_REDIRECTS = 5
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
-# what is tried again is no event of its own: only the end is told
-stamina.instrumentation.set_on_retry_hooks([])
+# what is tried again is no event of its own: it stands in the log, and the end is told
+stamina.instrumentation.set_on_retry_hooks([note_retry])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 What a child says is told without secrets, and a child is ended with us.
 """
 
+import logging
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ from lading.errors import CommandError
 from lading.services.redaction import redact
 from lading.storage.progress import NO_PROGRESS, Progress
 
+_LOG = logging.getLogger(__name__)
 _LOOK_S = 0.2  # how often a child is looked after
 _PAUSE_S = 0.5  # before a command that is safe to repeat is repeated
 _TOLD_LINES = 2
@@ -146,6 +148,7 @@ def _run(
         reason = redact(str(error).strip().splitlines()[-1], variables)
         raise CommandError(f"{_name(arguments)}: expected to start, got {reason}") from None
     # sh's own errors tell all arguments and all output: none is kept as a cause
+    began = time.monotonic()
     try:
         _wait(child, timeout_s, progress)
         stderr = redact(child.stderr.decode(errors="replace"), variables)
@@ -158,6 +161,7 @@ def _run(
         raise _failure(arguments, error, variables) from None
     finally:
         _end(child)
+        _LOG.info("%s took %.1f s", _name(arguments), time.monotonic() - began)
 
 
 def _wait(child: Any, timeout_s: float, progress: Progress) -> None:

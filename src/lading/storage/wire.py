@@ -27,6 +27,7 @@ from lading.errors import ChecksumError, ConditionError, StoreError, Unavailable
 from lading.release.objects import encode_crc32c
 from lading.storage.bytes import crc_of
 from lading.storage.progress import NO_PROGRESS, Progress
+from lading.storage.retries import note_retry
 
 WORKERS = 32
 NEAR_WORKERS = 8
@@ -41,8 +42,8 @@ _SUCCESS = 2  # hundred
 
 Headers = Mapping[str, str]
 
-# what is tried again is no event of its own: only the end is told
-stamina.instrumentation.set_on_retry_hooks([])
+# what is tried again is no event of its own: it stands in the log, and the end is told
+stamina.instrumentation.set_on_retry_hooks([note_retry])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """What runs now and how far it is: the one state behind bars, lines and the closing table."""
 
+import logging
 import signal
 import threading
 import time
@@ -10,7 +11,10 @@ from types import FrameType
 
 from lading.errors import Interrupted
 from lading.storage import Progress
+from lading.tasks.run_log import in_task
 from lading.tasks.wording import format_bytes, format_duration
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -66,6 +70,11 @@ class Board:
         self._signal = 0
         self._at_work = 0
         self._idle = threading.Condition(self._lock)
+
+    @property
+    def signal(self) -> int:
+        """Number of the signal that asked the run to stop, or 0."""
+        return self._signal
 
     @property
     def rows(self) -> list[Row]:
@@ -171,9 +180,10 @@ class TaskProgress(Progress):
 
     def finish_file(self, name: str) -> None:
         """Count a file."""
-        del name
         with self._lock:
             self._row.done_files += 1
+        with in_task(self._row.task):  # threads of a step have no context of their own
+            _LOG.info("%s: done", name)
 
 
 BOARD = Board()

@@ -9,12 +9,14 @@ from typing import IO, TYPE_CHECKING, Any
 from doit.exceptions import BaseFail, InvalidTask, UnmetDependency
 
 from lading.errors import LadingError
+from lading.ledger.verdict import judge
 from lading.services.redaction import redact
 from lading.tasks import session as sessions
 from lading.tasks import telling
 from lading.tasks.board import BOARD, Board, Row
 from lading.tasks.display import Display, make_console
 from lading.tasks.outside import ROAD
+from lading.tasks.record_keeping import RecordKeeper
 from lading.tasks.runlock import RunLock
 from lading.tasks.wording import count, resume_command
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 END_WITHIN_S = 5  # CI services kill about ten seconds after they ask
 TAG_EXAMPLE = "doit distribute type=nightly tag=nightly-2025-02-05 staging=1"
+_SEEN = (*ROAD[:-1], "mark_published")  # steps that the world sees
 FIRST_STEP = "fetch"  # every other step of a release waits for it
 
 
@@ -48,6 +51,7 @@ class ReleaseReporter:
         self._refusals: list[str] = []
         self._notes: list[str] = []
         self._lock = RunLock(sessions.current().work / "run.lock")
+        self._keeper = RecordKeeper(self._board, self._warn)
 
     def initialize(self, tasks: Mapping[str, Any], selected_tasks: Iterable[str]) -> None:
         """Refuse what may not begin; else say what begins.
@@ -95,6 +99,10 @@ class ReleaseReporter:
                 f" from {release.source_url} to {places}",
                 "bold",
             )
+        if any(each["writes"] for each in ours):
+            names = {task.name for task in self._closure if task.actions and not _is_quiet(task)}
+            wanted = [name for name in tasks if name in names]  # in their order
+            self._keeper.begin(session, wanted, self._selected, is_release=self._is_release)
         self._display.start()
 
     def get_status(self, task: Any) -> None:
@@ -103,7 +111,9 @@ class ReleaseReporter:
     def execute_task(self, task: Any) -> None:
         """Note that a task begins."""
         if task.actions and not _is_quiet(task):
-            self._display.started(self._board.start(task.name))
+            row = self._board.start(task.name)
+            self._keeper.started(row)
+            self._display.started(row)
 
     def add_success(self, task: Any) -> None:
         """Note that a task has ended well."""
@@ -113,29 +123,31 @@ class ReleaseReporter:
         state = "done" if values.get("changed", True) else "unchanged"
         state = "skipped" if values.get("skipped") else state
         self._notes += values.get("notes", ())
-        self._display.ended(self._board.end(task.name, state, str(values.get("summary", ""))))
+        self._display.ended(self._end(task.name, state, str(values.get("summary", ""))))
         for warning in values.get("warnings", ()):
             self._display.line(f"{task.name} warns: {warning}", "yellow")
+            self._keeper.warned(task.name, warning)
 
     def skip_uptodate(self, task: Any) -> None:
         """Note that a task is up to date."""
         if task.actions:
-            self._board.end(task.name, "up to date")
+            self._end(task.name, "up to date")
 
     def skip_ignore(self, task: Any) -> None:
         """Note that a task was switched off by `doit ignore`."""
-        self._board.end(task.name, "skipped", "`doit ignore` switched it off")
+        self._end(task.name, "skipped", "`doit ignore` switched it off")
 
     def add_failure(self, task: Any, fail: BaseFail) -> None:
         """Note that a task failed, or was not reached because another did."""
         if isinstance(fail, UnmetDependency):
-            self._board.end(task.name, "not reached", f"needs {fail.message}")
+            self._end(task.name, "not reached", f"needs {fail.message}")
             return
         detail = redact((fail.message or fail.get_name()).strip())
         if fail.traceback:
             last, log = _last_line(fail), self._log(task, fail)
             detail = f"unexpected {last}; the traceback is in {log}"
-        self._display.ended(self._board.end(task.name, "failed", detail))
+        row = self._end(task.name, "failed", detail, "".join(fail.traceback or ()))
+        self._display.ended(row)
 
     def cleanup_error(self, exception: BaseFail) -> None:
         """Report an error of a teardown of the project's own tasks."""
@@ -160,18 +172,37 @@ class ReleaseReporter:
         if not self._begun:
             return
         interrupted = self._close_running()
+        if any(_shows_table(task) for task in self._closure):
+            self._note_unreached()
+        self._keeper.end(self._exit_code(interrupted))
         self._lock.release()
         if any(_shows_table(task) for task in self._closure):
             self._display.line("")
-            self._note_unreached()
             self._display.table(self._board.rows)
             self._verdict(interrupted)
             for note in self._notes:
                 self._display.line(note)
             self._tell(interrupted)
+            self._keeper.report()
         else:
             self._failures()  # a look has nothing to resume; its error says what to do
+        self._keeper.close(is_brief=interrupted)
         self._refuse_phantoms()
+
+    def _warn(self, text: str) -> None:
+        """Tell of trouble beside the release, loudly: it goes on."""
+        self._display.line(f"WARNING: {text}", "bold yellow")
+
+    def _end(self, task: str, state: str, detail: str = "", log: str = "") -> Row:
+        row = self._board.end(task, state, detail)
+        self._keeper.ended(row, log)
+        return row
+
+    def _exit_code(self, interrupted: bool) -> int:  # noqa: FBT001
+        """Return what the process will end with, as far as that is known here."""
+        if interrupted:
+            return 128 + (self._board.signal or 2)
+        return int(any(row.state == "failed" for row in self._board.rows))
 
     def _ask_access_first(self) -> None:
         """Begin nothing before the destinations answered, in a run that is to reach them.
@@ -189,7 +220,7 @@ class ReleaseReporter:
         if running:
             self._board.wait_until_idle(END_WITHIN_S)
         for row in running:
-            self._board.end(row.task, "interrupted", row.describe())
+            self._end(row.task, "interrupted", row.describe())
         return bool(running) or isinstance(sys.exc_info()[1], SystemExit)
 
     def _note_unreached(self) -> None:
@@ -199,8 +230,8 @@ class ReleaseReporter:
         if not self._is_release or wanted <= known:
             return
         for name in self._tasks:  # in their order
-            if name in wanted - known and name.partition(":")[0] in ROAD[:-1]:
-                self._board.end(name, "not reached")
+            if name in wanted - known and name.partition(":")[0] in _SEEN:
+                self._end(name, "not reached")
 
     def _tell(self, interrupted: bool) -> None:  # noqa: FBT001
         session = sessions.current()
@@ -212,13 +243,15 @@ class ReleaseReporter:
             verdict = "interrupted" if interrupted else "failed"
         elif {row.state for row in rows} <= telling.NOTHING_DONE:
             verdict = "unchanged"
-        for fault in telling.close(session, rows, verdict):
-            self._display.line(f"WARNING: {fault}", "bold yellow")
+        for fault in telling.close(session, rows, verdict, self._keeper.run):
+            self._warn(fault)
 
     def _verdict(self, interrupted: bool) -> None:  # noqa: FBT001
         rows, failed = self._board.rows, self._failures()
         if failed or interrupted:
             what = "interrupted" if interrupted else f"{count(len(failed), 'task')} failed"
+            if self._is_release and self._keeper.run is not None:
+                sys.stderr.write(f"{judge(self._keeper.run).sentence}\n")
             sys.stderr.write(
                 f"{what}; to resume, run the same command: {resume_command(sys.argv)}\n"
             )

@@ -12,6 +12,7 @@ from lading.services.redaction import redact
 from lading.ship.target import Target
 from lading.storage import Progress
 from lading.tasks.board import BOARD
+from lading.tasks.run_log import in_task
 from lading.tasks.session import Session, current
 from lading.tasks.steps import Outcome
 
@@ -44,7 +45,7 @@ def make_task(
 
     def run() -> Any:
         try:
-            with BOARD.at_work():
+            with BOARD.at_work(), in_task(name):
                 outcome = step(current(), BOARD.progress(name))
         except LadingError as error:
             return TaskFailed(redact(str(error)))

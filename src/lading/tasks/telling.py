@@ -7,9 +7,12 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lading.errors import LadingError
+from lading.ledger.model import Run
+from lading.ledger.verdict import judge
 from lading.release.links import prefix_url
 from lading.release.receipts import load_receipt
 from lading.services.announcement import (
@@ -83,10 +86,24 @@ def tell(session: Session, announcement: Announcement, *, brief: bool = False) -
 
 
 def announce(session: Session, rows: Sequence[Row], verdict: Verdict) -> Announcement:
-    """Say how a run of a release ended."""
-    release = need_release(session)
+    """Say what a run of a release has done so far."""
     begun = min((row.started for row in rows), default=0.0)
     ended = max((row.started + row.elapsed_s for row in rows), default=0.0)
+    stages = [Stage(row.task, row.state, redact(row.detail), row.elapsed_s) for row in rows]
+    return _announcement(session, stages, verdict, ended - begun)
+
+
+def account_of(session: Session, run: Run, verdict: Verdict) -> Announcement:
+    """Say how a run ended, from what the ledger has of it too: steps, matrix, verdict."""
+    stages = [Stage(each.task, each.state, each.detail, each.elapsed_s) for each in run.steps]
+    told = _announcement(session, stages, verdict, run.elapsed_s)
+    return replace(told, standing=judge(run).sentence, targets=run.targets)
+
+
+def _announcement(
+    session: Session, stages: Sequence[Stage], verdict: Verdict, elapsed_s: float
+) -> Announcement:
+    release = need_release(session)
     return Announcement(
         project=release.project,
         title=session.config.project.title,
@@ -94,20 +111,30 @@ def announce(session: Session, rows: Sequence[Row], verdict: Verdict) -> Announc
         tag=release.tag,
         environment=release.environment,
         verdict=verdict,
-        stages=tuple(Stage(e.task, e.state, redact(e.detail), e.elapsed_s) for e in rows),
-        elapsed_s=ended - begun,
+        stages=tuple(stages),
+        elapsed_s=elapsed_s,
         links=dict(_links(session)),
         resume=resume_command(sys.argv),
     )
 
 
-def close(session: Session, rows: Sequence[Row], verdict: Verdict) -> list[str]:
+def close(
+    session: Session, rows: Sequence[Row], verdict: Verdict, run: Run | None = None
+) -> list[str]:
     """Close a run of a release: its summary in files, and, where it failed, the team told.
+
+    Args:
+        session: the session.
+        rows: its tasks.
+        verdict: how it ended.
+        run: its record; None where there is none, and the rows alone are told.
 
     Returns:
         What could not be done, one line each.
     """
-    announcement = announce(session, rows, verdict)
+    announcement = (
+        announce(session, rows, verdict) if run is None else account_of(session, run, verdict)
+    )
     faults = list(_write_summary(session, announcement))
     if verdict in {"failed", "interrupted"}:
         try:
@@ -141,11 +168,12 @@ def _links(session: Session) -> Iterator[tuple[str, str]]:
         receipt = load_receipt(call_receipt_path(session, call))
         if receipt and receipt.facts.get("url", "").startswith("http"):
             yield call.task, receipt.facts["url"]
-    if run := _run_url():
+    if run := run_url():
         yield "run", run
 
 
-def _run_url() -> str:
+def run_url() -> str:
+    """Return where the CI run is seen that this process is part of, or ""."""
     names = ("SERVER_URL", "REPOSITORY", "RUN_ID")
     server, repository, number = (os.environ.get(f"GITHUB_{name}", "") for name in names)
     return f"{server}/{repository}/actions/runs/{number}" if server and number else ""
