@@ -10,9 +10,16 @@ from typing import Any, NoReturn
 from lading import __version__
 from lading.cli.audit import add_audit
 from lading.cli.dlq import add_dlq
+from lading.cli.history import add_history
 from lading.cli.jobs import add_jobs
+from lading.cli.ledger import add_ledger
+from lading.cli.logs import add_logs
 from lading.cli.project import add_init
+from lading.cli.report import add_report
 from lading.cli.run import add_run, run
+from lading.cli.serve import add_serve
+from lading.cli.status import add_status
+from lading.cli.token import add_token
 from lading.errors import LadingError, UsageError
 
 
@@ -58,6 +65,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"lading {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_init(commands)
+    add_status(commands)
+    add_logs(commands)
+    add_history(commands)
+    add_report(commands)
+    add_ledger(commands)
+    add_token(commands)
+    add_serve(commands)
     _add_deposit(commands)
     add_jobs(commands)
     add_run(commands)
