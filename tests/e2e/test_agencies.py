@@ -27,6 +27,7 @@ from tests.fakes.kubernetes import FakeKubernetes
 pytestmark = [
     pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl"),
     pytest.mark.xdist_group("agencies"),
+    pytest.mark.slow,  # jobs, their kills and the fake cluster have tests of their own
 ]
 AGENCIES, OBJECTS = 4, 12
 WAYS = ("plain", "processes", "pods")

@@ -385,6 +385,7 @@ def test_wrong_region_is_told(project: CloudProject, servers: CloudServers) -> N
     _require_refusal(project, done, "s3", 'set `region = "eu-west-1"` in the destination')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cloud", "told", "cure"),
     [

@@ -348,6 +348,7 @@ def _soak(
     return soak
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_parts")
 def test_releases_converge_where_one_request_in_ten_fails(
     servers: CloudServers, tmp_path: Path

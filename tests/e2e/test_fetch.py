@@ -91,6 +91,7 @@ def test_first_release_of_a_remote_build_is_one_command(
     assert "compress_sqlite:energy.sqlite" in after.stdout
 
 
+@pytest.mark.slow
 def test_cut_fetch_goes_on(
     project: Project, bucket: str, server: str, credentials: dict[str, str]
 ) -> None:

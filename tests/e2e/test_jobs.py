@@ -265,6 +265,7 @@ class TestDoit:
         assert "Traceback" not in said
         assert project.kinds("slow") == ["START", "ABORT"]
 
+    @pytest.mark.slow
     def test_terminal(self, project: JobsProject) -> None:
         """In a terminal of 80 columns lines are whole, whatever bars are shown."""
         write_items(project, "ann", "x" * 100)

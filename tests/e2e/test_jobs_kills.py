@@ -29,6 +29,7 @@ def project(made: JobsProject, tmp_path: Path) -> JobsProject:
     return JobsProject(tmp_path / "project")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_killed_at_every_write(made: JobsProject, tmp_path: Path) -> None:
     """Whichever write a run is killed at, before it or after: the same command makes it whole.

@@ -103,6 +103,7 @@ def site(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
             yield Site(project, server, kubelet, variables)
 
 
+@pytest.mark.slow
 def test_over_items(site: Site) -> None:
     """One Indexed Job; a failed index is a letter; ``retry=`` is a smaller one of what is left."""
     with FakeRegistry() as registry:

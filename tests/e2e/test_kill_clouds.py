@@ -180,6 +180,7 @@ def _run_schedule(schedule: Schedule, *, kills: int, seed: int) -> None:
     assert cut > kills / 2
 
 
+@pytest.mark.slow
 def test_killed_release_to_clouds_converges(servers: CloudServers, tmp_path: Path) -> None:
     """After kill -9 at a random moment the same command ends in the undisturbed state."""
     schedule = Schedule(servers, tmp_path / "project", "kills-default", files=30)

@@ -170,6 +170,7 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
     assert "canary" not in said
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_in_mid_run(tmp_path: Path) -> None:
     """The release is done; the ledger has its beginning; a loud line says what is missing."""
     server = PostgresServer(Path(tempfile.mkdtemp(prefix="lading-pg-")))

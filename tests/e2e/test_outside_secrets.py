@@ -185,6 +185,7 @@ def test_good_release(scene: Watch) -> None:
     assert "push\n" in (scene.folder / "arguments.log").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", ["401", *(pytest.param(each, marks=pytest.mark.slow) for each in KINDS[1:])]
 )
@@ -203,6 +204,7 @@ def test_echo_at_first_sight(scene: Watch, kind: str) -> None:
 SOME = {("sandbox", "422"), ("git", "403")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
@@ -260,6 +262,7 @@ def test_echo_through_gcloud(tmp_path: Path, kind: str) -> None:
         scene.require_silence()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", ["", *(pytest.param(each, marks=pytest.mark.slow) for each in ("401", "403", "502"))]
 )

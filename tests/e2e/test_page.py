@@ -15,7 +15,7 @@ from lading.ledger.ledger import Ledger, open_ledger
 from lading.ledger.model import Progress, Step
 from lading.web.account import load_account
 from lading.web.report import render_report
-from tests.e2e.project import Project, make_project
+from tests.e2e.project import RECORDED, Project, make_project
 from tests.e2e.served import Server, serving
 from tests.unit.web.filled import (
     ERROR,
@@ -86,7 +86,7 @@ def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Give a project whose ledger tells of a month."""
-    made = make_project(tmp_path_factory.mktemp("page") / "project", parquet=2)
+    made = make_project(tmp_path_factory.mktemp("page") / "project", parquet=2, config=RECORDED)
     ledger = open_ledger(ledger_of(made))
     fill(ledger)
     ledger.close()

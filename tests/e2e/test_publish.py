@@ -467,6 +467,7 @@ class TestBuckets:
         keys = place.keys()
         assert {key.partition("/")[0] for key in keys} == {"dev", "production", "library"}
 
+    @pytest.mark.slow
     def test_versions_in_a_bucket(self, tmp_path: Path, servers: CloudServers) -> None:
         """Versions may stand in a bucket: what they lack is built of what was fetched."""
         maps, place = self._make(tmp_path, servers)

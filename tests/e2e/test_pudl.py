@@ -354,6 +354,7 @@ def test_second_run_says_nothing_to_do(nightly: World) -> None:
     assert "nothing to do" in nightly.release(TONIGHT, "type=nightly")
 
 
+@pytest.mark.slow
 def test_tomorrow_sends_only_what_changed(world: World, builds: dict[str, Path]) -> None:
     """The next nightly sends changed tables, their bundle and descriptor, and documents."""
     shutil.copytree(builds[TOMORROW], world.build(TOMORROW))

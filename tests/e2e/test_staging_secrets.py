@@ -160,6 +160,7 @@ KINDS = ("401", "403", "404", "422", "500", "502", "200 page", "200 table", "302
 SOME = {"422"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     [pytest.param(each, marks=() if each in SOME else (pytest.mark.slow,)) for each in KINDS],

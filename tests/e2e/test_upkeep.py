@@ -109,6 +109,7 @@ def test_rollback_needs_no_build_and_no_state(project: Project) -> None:
     assert len(list((receipts / "rollback").iterdir())) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

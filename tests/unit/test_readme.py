@@ -25,7 +25,7 @@ def test_every_task_stands_in_the_table(name: str) -> None:
 
 
 def test_dodo_names_every_task_in_the_order_of_a_release() -> None:
-    """Four files read all tasks aloud, each in their order: releases, publishing, datasets, jobs."""
+    """Four files read all tasks aloud, in their order: releases, publishing, datasets, jobs."""
     files = (
         REPOSITORY / "dodo.py",
         REPOSITORY / "examples" / "overlays" / "dodo.py",

@@ -519,6 +519,7 @@ def run_killed(scene: Scene, number: int, *, first: bool, after: bool, forgets: 
     return client.asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "turns",
     [
