@@ -144,9 +144,10 @@ def percents_of(visit: Visit) -> list[int]:
     return [int(each.split()[0]) for each in visit.page.evaluate("window.seen.percent")]
 
 
+@pytest.mark.slow  # a machine that is fast for a moment shows one percentage only
 def test_a_release_is_watched_to_its_end(browser: "Browser", tmp_path: Path, shots: Path) -> None:
     """A real release, the page open: percent moves, only up; the verdict is right at the end."""
-    release = Release(tmp_path / "project", rows=400_000)
+    release = Release(tmp_path / "project", rows=1_200_000)
     ledger = open_ledger(ledger_of(release.project))
     with serving(release.project.folder, "--open", "--workers", "0") as server:
         process = release.start()
